@@ -1,0 +1,1 @@
+"""Ray Serve deployments, HTTP API, sessions, the page and the command line."""
