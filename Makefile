@@ -1,0 +1,49 @@
+# Two commands do everything on a bare machine: `make serve` and `make test`. Both set up .venv first.
+#
+#   PYTHON=...       the interpreter to build .venv with (3.11 or newer; found by itself otherwise)
+#   TORCH_INDEX=...  the package index to take torch from, for a build without CUDA (see README)
+#   ARGS=...         options for `longlive serve`, for example ARGS="--port 9000 --generators 2"
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup serve test test-slow lint format chromium
+
+help:
+	@echo "make serve      start the service and print its address"
+	@echo "make test       lint, check types, run the tests"
+	@echo "make test-slow  run the tests that take minutes"
+	@echo "make setup      only install what the others need"
+	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
+
+setup: .venv/.installed chromium
+
+serve: .venv/.installed
+	@exec $(BIN)/longlive serve $(ARGS)
+
+test: setup lint
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch comes first and by its exact version, so that a CPU build named by TORCH_INDEX is not replaced afterwards.
+.venv/.installed: pyproject.toml scripts/make_venv.sh
+	@bash scripts/make_venv.sh .venv
+	$(BIN)/pip install --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+chromium:
+	@bash scripts/install_chromium.sh
