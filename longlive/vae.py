@@ -48,15 +48,18 @@ class CausalConv3d(nn.Conv3d):
 
 
 class ChannelNorm(nn.Module):
-    """L2-normalises over channels (dimension 1), times sqrt(channels) and `gamma`; `axes` dimensions follow them."""
+    """L2-normalises over channels (dimension 1), times sqrt(channels) and `gamma`, which is a root-mean-square norm.
+
+    `axes` is the number of dimensions after the channels.
+    """
 
     def __init__(self, channels: int, axes: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
-        return x * (x.shape[1] ** 0.5 / norm.clamp_min(1e-12)).to(x.dtype) * self.gamma
+        last = x.movedim(1, -1)  # a view of the channels-last memory that the convolutions prefer
+        return F.rms_norm(last, last.shape[-1:], self.gamma.flatten().to(x.dtype), eps=1e-12).movedim(-1, 1)
 
 
 class ResidualBlock(nn.Module):
@@ -114,7 +117,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles height and width, halves the channels; with `temporal` also doubles time, except for frame 0 of a video."""
+    """Doubles height and width, halves the channels; with `temporal` doubles time too, save for frame 0 of a video."""
 
     def __init__(self, channels: int, temporal: bool) -> None:
         super().__init__()
@@ -127,8 +130,9 @@ class Upsample(nn.Module):
             starts = state is None or state.latents_seen == 0
             first, rest = (x[:, :, :1], x[:, :, 1:]) if starts else (x[:, :, :0], x)
             if rest.shape[2]:
-                early, late = self.time_conv(rest, state).chunk(2, dim=1)
-                x = torch.cat([first, torch.stack([early, late], dim=3).flatten(2, 3)], dim=2)
+                pairs = self.time_conv(rest, state).unflatten(1, (2, -1))  # the earlier frame in the first half
+                doubled = pairs.permute(0, 3, 1, 4, 5, 2).flatten(1, 2).movedim(-1, 1)
+                x = torch.cat([first, doubled], dim=2)
         return _per_frame(self.resample, x)
 
 
@@ -249,7 +253,8 @@ class WanVAE(nn.Module):
             for conv in layer.modules():
                 if isinstance(conv, CausalConv3d) and conv.slot is not None:
                     shape = (batch, conv.in_channels, HISTORY, height * scale, width * scale)
-                    history.append(torch.zeros(shape, dtype=dtype, device=device))
+                    zeros = torch.zeros(shape, dtype=dtype, device=device)
+                    history.append(zeros.contiguous(memory_format=torch.channels_last_3d))
             if isinstance(layer, Upsample):
                 scale *= 2
         return VAEState(history)
