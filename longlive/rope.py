@@ -16,21 +16,23 @@ class RotaryTable:
     """Cosines and sines for one token grid. Angles are made in float64, so a frame position has no upper limit."""
 
     def __init__(self, head_dim: int, rows: int, columns: int, device: torch.device | str = "cpu") -> None:
-        pairs = head_dim // 2
-        axis = pairs // 3
-        self.time_pairs = pairs - 2 * axis
-        self.frequencies = _frequencies(self.time_pairs).to(device)
+        self.head_dim, self.tokens, self.device = head_dim, rows * columns, torch.device(device)
+        axis = head_dim // 2 // 3
+        self._frequencies = _frequencies(head_dim // 2 - 2 * axis).to(device)
         row = torch.outer(torch.arange(rows, dtype=torch.float64), _frequencies(axis))
         column = torch.outer(torch.arange(columns, dtype=torch.float64), _frequencies(axis))
         grid = torch.cat((row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)), dim=-1)
-        self.grid = grid.flatten(0, 1).to(device)  # angle of every token of a frame, [rows * columns, 2 * axis]
+        angles = grid.view(1, self.tokens, 1, 2 * axis)
+        self._grid = angles.cos().float().to(device), angles.sin().float().to(device)
 
     def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, each [F, S, 1, head_dim / 2] float32, for `frames` [F]: time positions, any real dtype."""
-        time = torch.outer(frames.to(torch.float64), self.frequencies)
-        tokens = self.grid.shape[0]
-        angles = torch.cat((time[:, None].expand(-1, tokens, -1), self.grid[None].expand(len(frames), -1, -1)), dim=-1)
-        return angles.cos().float()[:, :, None], angles.sin().float()[:, :, None]
+        """Cosines and sines, each [F, S, 1, head_dim / 2] float32, for time positions `frames` [F] of any real dtype."""
+        time = torch.outer(frames.to(self.device, torch.float64), self._frequencies)[:, None, None]
+        cos, sin = (
+            torch.cat((part.float().expand(-1, self.tokens, -1, -1), grid.expand(len(frames), -1, -1, -1)), dim=-1)
+            for part, grid in zip((time.cos(), time.sin()), self._grid, strict=True)
+        )
+        return cos, sin
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
