@@ -1,0 +1,79 @@
+"""A fragment, and the ring of a session's last ones from which viewers are served at their own speed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+RING_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One encoded chunk (moof + mdat) of `frames` pixel frames, and whose it is."""
+
+    sid: str
+    chunk: int
+    fence: int
+    first_frame: int
+    frames: int
+    config_hash: str
+    data: bytes
+
+
+class FragmentRing:
+    """The last fragments of one session. Memory is bounded however slow a reader is: it skips, the ring does not wait.
+
+    For one event loop. A fragment of an older owner, or not after the newest, is dropped: nobody repaints the past.
+    """
+
+    def __init__(self, size: int = RING_SIZE) -> None:
+        self._kept: deque[Fragment] = deque(maxlen=size)
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    @property
+    def newest(self) -> Fragment | None:
+        return self._kept[-1] if self._kept else None
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def publish(self, fragment: Fragment) -> bool:
+        """Keep a fragment and wake the readers; False if it was dropped."""
+        newest = self.newest
+        stale = newest is not None and (fragment.fence < newest.fence or fragment.chunk <= newest.chunk)
+        if self._closed or stale:
+            return False
+        self._kept.append(fragment)
+        self._wake()
+        return True
+
+    def close(self) -> None:
+        """No fragment will follow. Readers still get what is kept."""
+        self._closed = True
+        self._wake()
+
+    async def newest_after(self, chunk: int) -> Fragment | None:
+        """The newest fragment above `chunk`, waiting for it if need be; None when there will be none."""
+        while True:
+            if self.newest is not None and self.newest.chunk > chunk:
+                return self.newest
+            if self._closed:
+                return None
+            await self._changed.wait()
+
+    async def follow(self, chunk: int, depth: int = RING_SIZE) -> AsyncIterator[Fragment]:
+        """Fragments above `chunk` in order until the ring closes; who is more than `depth` behind skips to the newest."""
+        while (newest := await self.newest_after(chunk)) is not None:
+            behind = [fragment for fragment in self._kept if fragment.chunk > chunk]
+            fragment = behind[0] if len(behind) <= depth else newest
+            chunk = fragment.chunk
+            yield fragment
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
