@@ -67,7 +67,7 @@ class FragmentRing:
             await self._changed.wait()
 
     async def follow(self, chunk: int, depth: int = RING_SIZE) -> AsyncIterator[Fragment]:
-        """Fragments above `chunk` in order until the ring closes; who is more than `depth` behind skips to the newest."""
+        """Fragments above `chunk` in order until the ring closes; more than `depth` behind it skips to the newest."""
         while (newest := await self.newest_after(chunk)) is not None:
             behind = [fragment for fragment in self._kept if fragment.chunk > chunk]
             fragment = behind[0] if len(behind) <= depth else newest
