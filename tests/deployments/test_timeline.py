@@ -1,0 +1,220 @@
+"""The timeline over a real Redis: one script appends and folds; errors are typed; cursors and doorbells work."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from typing import Any
+
+import pytest
+from redis_store import Store
+
+from deployments.session import (
+    Chunk,
+    Command,
+    EndRequested,
+    Fact,
+    IllegalTransition,
+    PromptApplied,
+    PromptRefused,
+    PromptRequested,
+    SessionCreated,
+    SessionEnded,
+    SessionLive,
+    SessionState,
+    Stalled,
+    created,
+    fold,
+)
+from deployments.store import (
+    LIVE_SESSIONS,
+    BadCursor,
+    CursorGone,
+    Fenced,
+    Keys,
+    LeaseHeld,
+    NoSuchSession,
+    SessionExists,
+    SessionOver,
+)
+from deployments.timeline import Timeline
+
+CREATED = SessionCreated(prompt="a fox", seed=2**62, model="tiny", width=96, height=96, fps=16)
+ASK = PromptRequested(prompt_id="p1", text='it "rains" — ✓')
+APPLIED = PromptApplied(prompt_id="p1", text=ASK.text, chunk=2, frame=21, media_seconds=1.3125, latency_ms=7)
+CHUNK = Chunk(chunk=0, first_frame=0, frames=9, generated_ms=80)
+
+
+async def begin(store: Store, sid: str = "s1") -> int:
+    await store.timeline.create(sid, CREATED)
+    return await store.leases.claim(sid, "r1")
+
+
+async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) -> None:
+    fence = await begin(store)
+    facts: list[Fact] = [
+        SessionLive(),
+        APPLIED,
+        Stalled(chunk=1, gap_ms=50),
+        PromptRefused(prompt_id="p2", reason="empty"),
+        SessionEnded(reason="requested"),
+    ]
+    await store.timeline.append_chunk("s1", fence, CHUNK)
+    await store.timeline.append_chunk("s1", fence, Chunk(chunk=1, first_frame=9, frames=12, generated_ms=70))
+    commands: list[Command] = [ASK, EndRequested()]
+    for command in commands:
+        await store.timeline.append_command("s1", command)
+    for fact in facts:
+        await store.timeline.append_fact("s1", fence, fact)
+
+    stored = await store.timeline.session("s1")
+    first, *rest = await store.timeline.read("s1")
+    assert isinstance(first, SessionCreated)
+    entries: list[Any] = [*await store.timeline.chunks("s1"), *rest]
+    assert stored == fold(created("s1", first), entries).model_copy(update={"fence": fence, "owner": "r1"})
+    assert [entry.type for entry in rest] == [entry.type for entry in (*commands, *facts)]
+    assert stored.created_at == first.at > 0
+    assert stored.seed == 2**62
+
+
+async def test_a_created_session_is_starting_and_cannot_be_created_again(store: Store) -> None:
+    session = await store.timeline.create("s1", CREATED)
+    assert session.status is SessionState.starting
+    assert (session.prompt, session.frames, session.owner) == ("a fox", 0, None)
+    with pytest.raises(SessionExists):
+        await store.timeline.create("s1", CREATED)
+    assert len(await store.timeline.read("s1")) == 1
+
+
+async def test_a_stale_owner_can_append_nothing(store: Store) -> None:
+    old = await begin(store)
+    new = await store.leases.claim("s1", "r2", dead_owner="r1")
+    with pytest.raises(Fenced):
+        await store.timeline.append_fact("s1", old, SessionLive())
+    with pytest.raises(Fenced):
+        await store.timeline.append_chunk("s1", old, CHUNK)
+    with pytest.raises(Fenced):
+        await store.timeline.append_fact("s1", old, SessionEnded(reason="requested"))
+    await store.timeline.append_fact("s1", new, SessionLive())
+    assert [entry.type for entry in await store.timeline.read("s1")] == ["session.created", "session.live"]
+
+
+async def test_unknown_and_ended_sessions_take_nothing(store: Store) -> None:
+    with pytest.raises(NoSuchSession):
+        await store.timeline.append_command("nobody", ASK)
+    with pytest.raises(NoSuchSession):
+        await store.timeline.session("nobody")
+    with pytest.raises(NoSuchSession):
+        await store.timeline.read("nobody")
+    fence = await begin(store)
+    await store.timeline.append_fact("s1", fence, SessionEnded(reason="requested"))
+    for attempt in (
+        store.timeline.append_command("s1", ASK),
+        store.timeline.append_fact("s1", fence, Stalled(chunk=1, gap_ms=1)),
+        store.timeline.append_chunk("s1", fence, CHUNK),
+    ):
+        with pytest.raises(SessionOver):
+            await attempt
+
+
+async def test_a_session_becomes_live_once(store: Store) -> None:
+    fence = await begin(store)
+    await store.timeline.append_fact("s1", fence, SessionLive())
+    with pytest.raises(IllegalTransition):
+        await store.timeline.append_fact("s1", fence, SessionLive())
+
+
+async def test_what_a_session_left_expires_together_and_only_after_its_end(store: Store) -> None:
+    fence = await begin(store)
+    await store.timeline.append_chunk("s1", fence, CHUNK)
+    keys = Keys("s1")
+    kept = [keys.state, keys.timeline, keys.chunks, keys.fence]
+    assert {await store.redis.ttl(key) for key in kept} == {-1}
+    assert await store.redis.smembers(LIVE_SESSIONS) == {"s1"}
+    await store.timeline.append_fact("s1", fence, SessionEnded(reason="requested"))
+    assert {86_000 < await store.redis.ttl(key) <= 86_400 for key in kept} == {True}
+    assert not await store.redis.exists(keys.lease)
+    assert not await store.redis.smembers(LIVE_SESSIONS)
+
+
+async def test_old_chunks_are_trimmed(store: Store) -> None:
+    fence = await begin(store)
+    for chunk in range(1400):
+        await store.timeline.append_chunk("s1", fence, Chunk(chunk=chunk, first_frame=0, frames=12, generated_ms=1))
+    assert 1000 <= await store.redis.xlen(Keys("s1").chunks) < 1200
+    assert (await store.timeline.chunks("s1", limit=2))[-1].chunk == 1399
+    assert (await store.timeline.session("s1")).chunks == 1400
+
+
+async def test_reading_in_pages_gives_every_entry_once(store: Store) -> None:
+    fence = await begin(store)
+    for chunk in range(7):
+        await store.timeline.append_fact("s1", fence, Stalled(chunk=chunk, gap_ms=1))
+    cursor, seen = "", []
+    while page := await store.timeline.read("s1", cursor, limit=3):
+        seen += page
+        cursor = page[-1].id
+    assert [entry.chunk for entry in seen if isinstance(entry, Stalled)] == list(range(7))
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "-", "+", "$", "5", "5-", "-1-0", "1-1-1", "9" * 21 + "-0", "99999999999999999999-0"]
+)
+async def test_a_malformed_cursor_is_refused(store: Store, cursor: str) -> None:
+    await begin(store)
+    with pytest.raises(BadCursor):
+        await store.timeline.read("s1", cursor)
+
+
+async def test_a_cursor_before_the_first_kept_entry_is_gone(store: Store) -> None:
+    fence = await begin(store)
+    cursor = (await store.timeline.session("s1")).last_event_id
+    await store.timeline.append_fact("s1", fence, SessionLive())
+    await store.redis.xtrim(Keys("s1").timeline, maxlen=1, approximate=False)
+    with pytest.raises(CursorGone):
+        await store.timeline.read("s1", cursor)
+    assert [entry.type for entry in await store.timeline.read("s1")] == ["session.live"]
+
+
+async def test_a_tail_follows_to_the_end_and_resumes_after_a_cursor(store: Store) -> None:
+    fence = await begin(store)
+    followed = asyncio.create_task(_types(store.timeline, "s1", ""))
+    await asyncio.sleep(0)
+    await store.timeline.append_fact("s1", fence, SessionLive())
+    cursor = await store.timeline.append_command("s1", ASK)
+    resumed = asyncio.create_task(_types(store.timeline, "s1", cursor))
+    await asyncio.sleep(0)
+    await store.timeline.append_fact("s1", fence, APPLIED)
+    last = await store.timeline.append_fact("s1", fence, SessionEnded(reason="requested"))
+    assert await followed == [
+        "session.created", "session.live", "prompt.requested", "prompt.applied", "session.ended",
+    ]  # fmt: skip
+    assert await resumed == ["prompt.applied", "session.ended"]
+    assert await _types(store.timeline, "s1", last) == []
+
+
+async def _types(timeline: Timeline, sid: str, after: str) -> list[str]:
+    return [entry.type async for entry in timeline.tail(sid, after)]
+
+
+async def test_an_inbox_hears_rings_from_before_and_after_it_listened(store: Store) -> None:
+    await store.timeline.ring("r1", "s1")
+    inbox = store.timeline.inbox("r1")
+    assert await anext(inbox) == {"s1"}
+    waiting = asyncio.ensure_future(anext(inbox))
+    await asyncio.sleep(0)
+    await store.timeline.ring("r2", "s9")
+    await store.timeline.ring("r1", "s2")
+    assert await waiting == {"s2"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoSuchSession("s"), SessionExists("s"), SessionOver("s", "ended"), Fenced("s", 2), LeaseHeld("s", "r"),
+        BadCursor("x"), CursorGone("1-0", "2-0"),
+    ],
+)  # fmt: skip
+def test_errors_cross_processes_with_their_words(error: Exception) -> None:
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
