@@ -26,7 +26,7 @@ class RotaryTable:
         self._grid = angles.cos().float().to(device), angles.sin().float().to(device)
 
     def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, each [F, S, 1, head_dim / 2] float32, for time positions `frames` [F] of any real dtype."""
+        """Cosines and sines, each [F, S, 1, head_dim / 2] float32, for time positions `frames` [F]."""
         time = torch.outer(frames.to(self.device, torch.float64), self._frequencies)[:, None, None]
         cos, sin = (
             torch.cat((part.float().expand(-1, self.tokens, -1, -1), grid.expand(len(frames), -1, -1, -1)), dim=-1)

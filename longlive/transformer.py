@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from longlive.attention import attend
 from longlive.config import TransformerConfig
+from longlive.rope import RotaryTable
 
 
 class SelfAttentionMemory(Protocol):
@@ -143,6 +144,11 @@ class CausalWanTransformer(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.patch_embedding.weight.device
+
+    def rotary(self, height: int, width: int) -> RotaryTable:
+        """Rotations for latent frames of `height` x `width`."""
+        _, rows, columns = self.config.patch_size
+        return RotaryTable(self.config.head_dim, height // rows, width // columns, self.device)
 
     def encode_text(self, embeds: Tensor) -> TextContext:
         """The context of prompt `embeds` [B, L <= text_len, text_dim]; absent rows are zeros, and attended."""
