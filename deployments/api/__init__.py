@@ -1,0 +1,1 @@
+"""The HTTP API: what goes in and out, its errors, its routes."""

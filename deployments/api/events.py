@@ -1,0 +1,79 @@
+"""A session's timeline as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+
+from deployments.api.services import Services
+from deployments.timeline import AnyEntry
+
+STATS_SECONDS = 1.0
+PING_SECONDS = 15.0
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def event(name: str, data: str, event_id: str = "") -> str:
+    """One event as text. An event without an id leaves the reader's cursor where it is."""
+    return (f"id: {event_id}\n" if event_id else "") + f"event: {name}\ndata: {data}\n\n"
+
+
+def routes(services: Services) -> APIRouter:
+    """The events of a session."""
+    api = APIRouter(prefix="/v1/sessions/{sid}", tags=["sessions"])
+    timeline = services.timeline
+
+    @api.get(
+        "/events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "The session is over; all read."}},
+    )
+    async def events(
+        sid: str,
+        last_event_id: Annotated[str, Header(description="Resume after this entry.")] = "",
+        after: Annotated[str, Query(description="As `Last-Event-ID`, for clients that cannot set headers.")] = "",
+    ) -> Response:
+        """Timeline entries as they happen, with their ids; `stats` events between them hold the session."""
+        cursor = last_event_id or after
+        behind = await timeline.read(sid, cursor, 1)  # a wrong cursor is answered before the stream begins
+        if not behind and (await timeline.session(sid)).status.over:
+            return Response(status_code=HTTPStatus.NO_CONTENT)  # tells EventSource to stop coming back
+        return StreamingResponse(_stream(services, sid, cursor), media_type="text/event-stream", headers=HEADERS)
+
+    return api
+
+
+async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[str]:
+    yield "retry: 1000\n\n"
+    entries = services.timeline.tail(sid, cursor)
+    step = asyncio.ensure_future(_next(entries))
+    said = ""
+    silent = 0.0
+    try:
+        while True:
+            if (await asyncio.wait({step}, timeout=STATS_SECONDS))[0]:
+                if (entry := step.result()) is None:
+                    return
+                yield event(entry.type, entry.model_dump_json(), entry.id)
+                step = asyncio.ensure_future(_next(entries))
+                continue
+            stats = (await services.timeline.session(sid)).model_dump_json()
+            silent += STATS_SECONDS
+            if stats != said:
+                yield event("stats", stats)
+                said, silent = stats, 0.0
+            elif silent >= PING_SECONDS:
+                yield ": still here\n\n"
+                silent = 0.0
+    finally:
+        step.cancel()
+        await asyncio.gather(step, return_exceptions=True)
+
+
+async def _next(entries: AsyncIterator[AnyEntry]) -> AnyEntry | None:
+    return await anext(entries, None)

@@ -1,0 +1,25 @@
+"""What the routes need, handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from deployments.api.models import ModelView
+from deployments.hub import Hub
+from deployments.pool import GeneratorPool
+from deployments.timeline import Timeline
+from deployments.video_encoder import InitSegment, VideoConfig
+
+
+@dataclass(frozen=True)
+class Services:
+    """`unknown_words` and `init_segment` ask other deployments; `store_ready` raises when Redis is away."""
+
+    model: ModelView
+    timeline: Timeline
+    generators: GeneratorPool
+    hub: Hub
+    unknown_words: Callable[[str], Awaitable[tuple[str, ...]]]
+    init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
+    store_ready: Callable[[], Awaitable[None]]

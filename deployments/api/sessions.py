@@ -1,0 +1,91 @@
+"""Sessions: create, read, steer, end; and their history."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from deployments.api.models import (
+    AddPrompt,
+    CreateSession,
+    Links,
+    ModelView,
+    PromptAccepted,
+    SessionView,
+    TimelinePage,
+)
+from deployments.api.services import Services
+from deployments.logs import about
+from deployments.session import EndRequested, PromptRequested, chunk_first_frame
+from deployments.store import SessionOver
+
+MAX_PAGE = 1000
+
+
+def routes(services: Services) -> APIRouter:
+    """The routes of sessions and their timelines."""
+    api = APIRouter(prefix="/v1", tags=["sessions"])
+    timeline = services.timeline
+
+    async def warnings(text: str) -> tuple[str, ...]:
+        unknown = await services.unknown_words(text)
+        return tuple(f"The model does not know the word {word!r} and pays it no attention." for word in unknown)
+
+    @api.get("/model")
+    async def model() -> ModelView:
+        """What this service generates with, and prompts to try."""
+        return services.model
+
+    @api.post("/sessions", status_code=HTTPStatus.CREATED)
+    async def create(ask: CreateSession, response: Response) -> SessionView:
+        """Start a video. 503 with `Retry-After` when the service is full."""
+        sid = secrets.token_hex(10)
+        with about(sid):
+            told = await warnings(ask.prompt)
+            session = await services.generators.open(sid, ask.prompt, ask.seed)
+        response.headers["Location"] = Links.of(sid).self
+        return SessionView.of(session, told)
+
+    @api.get("/sessions/{sid}")
+    async def read(sid: str) -> SessionView:
+        """The session as it is now."""
+        return SessionView.of(await timeline.session(sid))
+
+    @api.post("/sessions/{sid}/prompts", status_code=HTTPStatus.ACCEPTED)
+    async def add_prompt(sid: str, ask: AddPrompt) -> PromptAccepted:
+        """Change what the video shows. The timeline says at which frame it took effect (`prompt.applied`)."""
+        with about(sid):
+            session = await timeline.session(sid)
+            if session.status.over:
+                raise SessionOver(sid, session.status)
+            told = await warnings(ask.text)
+            prompt_id = secrets.token_hex(6)
+            await timeline.append_command(sid, PromptRequested(prompt_id=prompt_id, text=ask.text))
+            earliest = chunk_first_frame((await timeline.session(sid)).chunks)
+            await timeline.ring(session.owner or "", sid)
+        return PromptAccepted(prompt_id=prompt_id, earliest_frame=earliest, warnings=told)
+
+    @api.delete("/sessions/{sid}", status_code=HTTPStatus.NO_CONTENT)
+    async def end(sid: str) -> None:
+        """End the video. Repeatable; the history stays readable for a day."""
+        with about(sid):
+            session = await timeline.session(sid)
+            if not session.status.over:
+                await timeline.append_command(sid, EndRequested())
+                await timeline.ring(session.owner or "", sid)
+
+    @api.get("/sessions/{sid}/timeline")
+    async def history(
+        sid: str,
+        after: Annotated[str, Query(description="An entry's id: the page starts after it.")] = "",
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    ) -> TimelinePage:
+        """What was asked of the session and what became of it, oldest first."""
+        entries = await timeline.read(sid, after, limit + 1)
+        page = entries[:limit]
+        return TimelinePage(data=page, has_more=len(entries) > limit, next=page[-1].id if page else after or None)
+
+    return api
