@@ -93,10 +93,10 @@ def build_text_encoder(config: TextEncoderConfig, device: torch.device | str = "
         feed_forward_proj="gated-gelu",
         is_encoder_decoder=False,
         use_cache=False,
+        attn_implementation="eager",  # type: ignore[call-arg]  # set later, it would not reach the inner stack
     )
     with torch.device(device):
         model = UMT5EncoderModel(library_config)
-    model.set_attn_implementation("eager")
     # One module under both names: the tie then survives a load that assigns tensors instead of copying them.
     model.set_input_embeddings(model.shared)
     return model.eval()
