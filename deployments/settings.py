@@ -1,0 +1,91 @@
+"""Every setting of the service, here and nowhere else. The environment variable LONGLIVE_<NAME> sets one."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "LONGLIVE_"
+
+Replicas = Annotated[int, Field(ge=1, le=64)]
+
+
+class SettingsError(Exception):
+    """A setting is unknown or has an impossible value; the text, one line for each, says which and what to do."""
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. What is given by argument goes before the environment. Use `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    redis_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices(f"{PREFIX}REDIS_URL", "REDIS_URL"),
+        pattern=r"^(rediss?|unix)://",
+        description="A Redis to keep sessions in (REDIS_URL works too). Not set: one of our own, in data_dir.",
+    )
+    data_dir: Path = Field(Path("var"), description="Directory of our own Redis, made if it is missing.")
+    model: str = Field("tiny", min_length=1, description="A preset, or a folder with a model.")
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None, description="Number format of the model. Not set: the faster one here."
+    )
+    generators: Replicas = Field(1, description="Generator replicas; each owns a device or a core.")
+    video_encoders: Replicas = Field(1, description="Video encoder replicas.")
+    slots: int | None = Field(
+        None, ge=1, description="Sessions of one generator. Not set: as many as the measured chunk time allows."
+    )
+    unwatched_seconds: float = Field(60.0, gt=0, description="A session that nobody watches for so long ends.")
+    allow_unpaced: bool = Field(False, description="Let a session run as fast as it can: for benchmarks only.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, StrictEnvironment(settings_cls)
+
+
+class StrictEnvironment(EnvSettingsSource):
+    """The environment, with every LONGLIVE_ variable that is no setting an error: pydantic-settings would ignore it."""
+
+    def __call__(self) -> dict[str, Any]:
+        known = {f"{PREFIX}{name.upper()}" for name in self.settings_cls.model_fields}
+        given = {name.upper() for name in self.env_vars}
+        if unknown := sorted(name for name in given - known if name.startswith(PREFIX)):
+            raise SettingsError("\n".join(_unknown(name, known) for name in unknown))
+        return super().__call__()
+
+
+def load_settings(**given: Any) -> Settings:
+    """What is `given` and not None goes before the environment, that before the defaults. Raises SettingsError."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        known = {name.upper() for name in Settings.model_fields}
+        lines = []
+        for fault in error.errors():
+            name = str(fault["loc"][0]).upper().removeprefix(PREFIX)
+            if fault["type"] == "extra_forbidden":
+                lines.append(_unknown(name, known))
+            else:
+                lines.append(f"{PREFIX}{name}={fault['input']!r}: {fault['msg']}.")
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+    return f"There is no setting {name}. Did you mean {nearest}? Unset it or correct the name."
