@@ -1,0 +1,110 @@
+"""From words to frames: models by name, an endless stream of frames, and clips of a given length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from longlive import checkpoints
+from longlive.checkpoints import CheckpointError
+from longlive.model import Model
+from longlive.precision import choose_dtype
+from longlive.rollout import SwitchMode
+
+PRESETS = ("tiny",)
+
+
+def load_model(name: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Model:
+    """A preset's model or the one in a folder.
+
+    Without `device` a GPU if there is one; without `dtype` the faster one there, by timing. Raises CheckpointError.
+    """
+    folder = model_folder(name)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return checkpoints.load_model(folder, dtype or default_dtype(folder, place), place)
+
+
+def model_folder(name: str | Path) -> Path:
+    """Where the files of a preset or of a folder's model are. Raises CheckpointError if there is no such model."""
+    folder = Path(str(resources.files("longlive"))) / str(name) / "weights" if name in PRESETS else Path(name)
+    if not folder.is_dir():
+        known = ", ".join(PRESETS)
+        raise CheckpointError(f"there is no model '{name}'; name a folder with a config.json, or a preset: {known}")
+    return folder
+
+
+def default_dtype(folder: Path, device: torch.device) -> torch.dtype:
+    """What `load_model` picks for the model in a folder. Processes that must agree on it ask once and pass it on."""
+    return choose_dtype(checkpoints.read_config(folder / "config.json"), device)
+
+
+class VideoStream:
+    """One endless video, as frames; a new prompt may come between chunks. Streams on a model do not affect each other.
+
+    `prompt` and the prompts of later switches are embeddings [1, L, text_dim] from `Model.encode`.
+    """
+
+    def __init__(self, model: Model, prompt: Tensor, seed: int) -> None:
+        self._model = model
+        self._rollout = model.rollout(prompt, seed)
+        self._decoder = model.vae_state()
+        self.frame = 0
+        """Number of the first frame of the next chunk: how many there are so far."""
+
+    @property
+    def chunk(self) -> int:
+        """Number of the next chunk: how many there are so far."""
+        return self._rollout.chunk
+
+    def next_frames(self) -> Tensor:
+        """The frames of the next chunk, uint8 RGB [T, height, width, 3] on the CPU."""
+        pixels = self._model.decode(self._rollout.next_chunk(), self._decoder)[0]
+        frames = pixels.float().add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
+        self.frame += len(frames)
+        return frames
+
+    def switch(self, prompt: Tensor, mode: SwitchMode = "recache") -> None:
+        """Follow another prompt from the next chunk on; the modes are those of `Rollout.switch`."""
+        self._rollout.switch(prompt, mode)
+
+
+def generate(
+    model: Model,
+    prompt: str,
+    seconds: float,
+    seed: int = 0,
+    *,
+    switches: Sequence[tuple[float, str]] = (),
+    mode: SwitchMode = "recache",
+) -> Iterator[Tensor]:
+    """A clip of `seconds`, chunk by chunk, as uint8 RGB frames [T, height, width, 3].
+
+    A switch (second, prompt) takes effect with the first chunk that starts at or after its second. Raises ValueError,
+    before anything is generated, for an empty prompt or for times outside of the clip.
+    """
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"a clip cannot last {seconds} seconds; give a number above 0")
+    if late := [at for at, _ in switches if not 0 <= at < seconds]:
+        raise ValueError(f"a switch at {late[0]:g} s lies outside of the clip; give a time from 0 to below {seconds:g}")
+    if not all(text.strip() for text in (prompt, *(text for _, text in switches))):
+        raise ValueError("a prompt is empty; say what the video shows")
+    ordered = sorted(switches, key=lambda switch: switch[0])
+    return _frames(model, prompt, max(1, round(seconds * model.config.fps)), seed, ordered, mode)
+
+
+def _frames(
+    model: Model, prompt: str, total: int, seed: int, switches: Sequence[tuple[float, str]], mode: SwitchMode
+) -> Iterator[Tensor]:
+    stream = VideoStream(model, model.encode([prompt]), seed)
+    waiting = list(switches)
+    while (made := stream.frame) < total:
+        due = [text for at, text in waiting if at * model.config.fps <= made]
+        if due:
+            stream.switch(model.encode([due[-1]]), mode)
+            waiting = waiting[len(due) :]
+        yield stream.next_frames()[: total - made]
