@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from longlive.config import ModelConfig, TextEncoderConfig, TransformerConfig, VAEConfig
-from longlive.model import Model
+from longlive.model import Model, VideoModel
 from longlive.text_encoder import TextEncoder, build_text_encoder, convert_umt5_keys, load_tokenizer
 from longlive.transformer import CausalWanTransformer
 from longlive.vae import WanVAE
@@ -27,7 +27,12 @@ from longlive.vae import WanVAE
 if TYPE_CHECKING:
     from transformers import UMT5EncoderModel
 
-WRAPPERS = ("generator", "generator_ema", "model")  # top-level entries of a training checkpoint, the first one counts
+WRAPPERS = (
+    "generator",
+    "generator_ema",
+    "generator_lora",
+    "model",
+)  # top-level entries of a training checkpoint, the first one counts
 _WRAPPED = re.compile(r"(^model\.)|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|_orig_mod\.")
 _SHOWN = 4
 
@@ -49,9 +54,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     tensors = _unwrapped(path, _read(path))
     plain = {_plain_name(name): tensor for name, tensor in tensors.items()}
     if len(plain) != len(tensors):
-        raise CheckpointError(
-            f"{path} holds a tensor under several prefixes; keep one copy of the weights in it"
-        )
+        raise CheckpointError(f"{path} holds a tensor under several prefixes; keep one copy of the weights in it")
     return plain
 
 
@@ -84,20 +87,28 @@ def load_text_encoder(
 
 def load_model(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> Model:
     """A model folder: config.json, {transformer,vae,text_encoder}.safetensors and tokenizer.json."""
+    video = load_video_model(folder, dtype, device)
+    text_encoder = load_prompt_encoder(folder, dtype, device)
+    return Model(video.config, video.transformer, video.vae, video.dtype, video.device, text_encoder)
+
+
+def load_video_model(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> VideoModel:
+    """A model folder without the parts that read prompts."""
+    config = read_config(folder / "config.json")
+    transformer = load_transformer(folder / "transformer.safetensors", config.transformer, dtype, device)
+    vae = load_vae(folder / "vae.safetensors", config.vae, dtype, device)
+    return VideoModel(config, transformer, vae, dtype, torch.device(device))
+
+
+def load_prompt_encoder(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> TextEncoder:
+    """The parts of a model folder that read prompts: the text encoder with its tokenizer."""
     config = read_config(folder / "config.json")
     try:
         tokenizer = load_tokenizer(folder)
     except FileNotFoundError as error:
         raise CheckpointError(f"{error}; a model folder has a tokenizer.json") from error
     encoder = load_text_encoder(folder / "text_encoder.safetensors", config.text_encoder, dtype, device)
-    return Model(
-        config=config,
-        transformer=load_transformer(folder / "transformer.safetensors", config.transformer, dtype, device),
-        vae=load_vae(folder / "vae.safetensors", config.vae, dtype, device),
-        text_encoder=TextEncoder(encoder, tokenizer, config.transformer.text_len),
-        dtype=dtype,
-        device=torch.device(device),
-    )
+    return TextEncoder(encoder, tokenizer, config.transformer.text_len)
 
 
 def read_config(path: Path) -> ModelConfig:

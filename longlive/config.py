@@ -1,4 +1,4 @@
-"""Frozen, strict configurations of the models and of a rollout. Unknown keys are errors; data files use the same names."""
+"""Frozen, strict configurations of the models and of a rollout. Unknown keys are errors; data files use these names."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class RolloutConfig(_Config):
 
 
 class ModelConfig(_Config):
-    """Everything that names a model: its parts, its rollout, and the video it makes."""
+    """Everything that names a model: its parts, its rollout, the video it makes, and prompts to try it with."""
 
     name: str
     transformer: TransformerConfig = TransformerConfig()
@@ -125,6 +125,7 @@ class ModelConfig(_Config):
     height: Positive = 480
     width: Positive = 832
     fps: Positive = 16
+    examples: tuple[str, ...] = ()
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -135,7 +136,8 @@ class ModelConfig(_Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelConfig:
         stride = self.vae.spatial_stride
-        if self.height % (stride * self.transformer.patch_size[1]) or self.width % (stride * self.transformer.patch_size[2]):
+        _, patch_height, patch_width = self.transformer.patch_size
+        if self.height % (stride * patch_height) or self.width % (stride * patch_width):
             raise ValueError(f"{self.width}x{self.height} is not a whole number of latent patches (stride {stride})")
         if self.text_encoder.dim != self.transformer.text_dim:
             raise ValueError("text_encoder.dim must equal transformer.text_dim")

@@ -17,23 +17,17 @@ from longlive.vae import VAEState, WanVAE
 
 
 @dataclass(frozen=True)
-class Model:
-    """Shared by all sessions of a process; what belongs to one session is in `rollout` and `vae_state`."""
+class VideoModel:
+    """What makes frames of embedded prompts: all that a process needs whose prompts are read elsewhere.
+
+    Shared by all sessions of the process; what belongs to one session is in `rollout` and `vae_state`.
+    """
 
     config: ModelConfig
     transformer: CausalWanTransformer
     vae: WanVAE
-    text_encoder: TextEncoder
     dtype: torch.dtype
     device: torch.device
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Text embeddings [N, text_len, text_dim] of raw prompts."""
-        return self.text_encoder(prompts)
-
-    def unknown_words(self, prompt: str) -> list[str]:
-        """Words that the model has never seen and will ignore."""
-        return self.text_encoder.unknown_words(prompt)
 
     def rollout(self, prompt: Tensor, seed: int, *, noise: NoiseSource = chunk_noise) -> Rollout:
         """A new video under the prompt with these embeddings [1, L, text_dim]."""
@@ -49,3 +43,18 @@ class Model:
     def decode(self, latents: Tensor, state: VAEState) -> Tensor:
         """Pixel frames [1, T, 3, H, W] in -1..1 of the next latents of the video that `state` belongs to."""
         return self.vae.decode(latents.to(self.dtype), state)
+
+
+@dataclass(frozen=True)
+class Model(VideoModel):
+    """A whole model, which also reads prompts."""
+
+    text_encoder: TextEncoder
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """Text embeddings [N, text_len, text_dim] of raw prompts."""
+        return self.text_encoder(prompts)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Words that the model has never seen and will ignore."""
+        return self.text_encoder.unknown_words(prompt)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from longlive import checkpoints
 from longlive.checkpoints import CheckpointError
-from longlive.model import Model
+from longlive.model import Model, VideoModel
 from longlive.precision import choose_dtype
 from longlive.rollout import SwitchMode
+from longlive.text_encoder import TextEncoder
 
 PRESETS = ("tiny",)
 
@@ -24,9 +25,24 @@ def load_model(name: str | Path, dtype: torch.dtype | None = None, device: torch
 
     Without `device` a GPU if there is one; without `dtype` the faster one there, by timing. Raises CheckpointError.
     """
-    folder = model_folder(name)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    folder, place = model_folder(name), choose_device(device)
     return checkpoints.load_model(folder, dtype or default_dtype(folder, place), place)
+
+
+def load_video_model(
+    name: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> VideoModel:
+    """`load_model` without the parts that read prompts, and without the libraries that these need."""
+    folder, place = model_folder(name), choose_device(device)
+    return checkpoints.load_video_model(folder, dtype or default_dtype(folder, place), place)
+
+
+def load_prompt_encoder(
+    name: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> TextEncoder:
+    """Only the parts of `load_model` that read prompts."""
+    folder, place = model_folder(name), choose_device(device)
+    return checkpoints.load_prompt_encoder(folder, dtype or default_dtype(folder, place), place)
 
 
 def model_folder(name: str | Path) -> Path:
@@ -36,6 +52,10 @@ def model_folder(name: str | Path) -> Path:
         known = ", ".join(PRESETS)
         raise CheckpointError(f"there is no model '{name}'; name a folder with a config.json, or a preset: {known}")
     return folder
+
+
+def choose_device(device: torch.device | str | None) -> torch.device:
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def default_dtype(folder: Path, device: torch.device) -> torch.dtype:
@@ -49,7 +69,7 @@ class VideoStream:
     `prompt` and the prompts of later switches are embeddings [1, L, text_dim] from `Model.encode`.
     """
 
-    def __init__(self, model: Model, prompt: Tensor, seed: int) -> None:
+    def __init__(self, model: VideoModel, prompt: Tensor, seed: int) -> None:
         self._model = model
         self._rollout = model.rollout(prompt, seed)
         self._decoder = model.vae_state()
