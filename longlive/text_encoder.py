@@ -120,6 +120,19 @@ def clean_prompt(text: str) -> str:
     return re.sub(r"\s+", " ", repaired).strip()
 
 
+def encode_ids(model: UMT5EncoderModel, ids: Tensor, mask: Tensor) -> Tensor:
+    """Embeddings of `[N, L]` ids, zero where `mask` is; differentiable.
+
+    Encodes only up to the longest prompt: padding is masked and positions are relative, so the result is the same.
+    """
+    device = model.shared.weight.device
+    longest = int(mask.sum(dim=1).max())
+    kept = mask[:, :longest].to(device)
+    hidden = model(input_ids=ids[:, :longest].to(device), attention_mask=kept).last_hidden_state
+    hidden = hidden.masked_fill(kept.unsqueeze(-1) == 0, 0)
+    return F.pad(hidden, (0, 0, 0, ids.shape[1] - longest))
+
+
 class TextEncoder:
     """Prompts to embeddings `[N, text_len, dim]` whose rows past a prompt's own tokens are zero."""
 
@@ -150,16 +163,8 @@ class TextEncoder:
         return ids, mask
 
     def encode_ids(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Embeddings of `[N, L]` ids, zero where `mask` is; differentiable.
-
-        Encodes only up to the longest prompt: padding is masked and positions are relative, so the result is the same.
-        """
-        device = self.model.shared.weight.device
-        longest = int(mask.sum(dim=1).max())
-        kept = mask[:, :longest].to(device)
-        hidden = self.model(input_ids=ids[:, :longest].to(device), attention_mask=kept).last_hidden_state
-        hidden = hidden.masked_fill(kept.unsqueeze(-1) == 0, 0)
-        return F.pad(hidden, (0, 0, 0, ids.shape[1] - longest))
+        """See `encode_ids`."""
+        return encode_ids(self.model, ids, mask)
 
     def unknown_words(self, text: str) -> list[str]:
         """Words of the cleaned prompt that the vocabulary lacks, in order; none if the tokenizer can spell any word."""
