@@ -1,0 +1,38 @@
+"""How many sessions a replica takes: as many as it can keep at their frame rate."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable
+
+LOAD = 0.8
+"""Share of the device's time that may be promised; the rest is for what varies and for prompt switches."""
+
+
+def slots(chunk_media_seconds: float, chunk_seconds: float) -> int:
+    """Sessions that fit on a device that makes `chunk_media_seconds` of video in `chunk_seconds`. At least 1."""
+    return max(1, math.floor(LOAD * chunk_media_seconds / chunk_seconds))
+
+
+def measure_chunk_seconds(
+    make_chunk: Callable[[], object], clock: Callable[[], float], *, fill: int, count: int
+) -> float:
+    """Median seconds of `count` chunks, after `fill` that warm the device up and fill the window of attention."""
+    for _ in range(fill):
+        make_chunk()
+    times = []
+    for _ in range(count):
+        start = clock()
+        make_chunk()
+        times.append(clock() - start)
+    return statistics.median(times)
+
+
+def retry_after_seconds(unwatched_for: Iterable[float], unwatched_seconds: float, *, most: int = 10) -> int:
+    """Whole seconds, 1 to `most`, after which a slot may be free: when the next session that nobody watches would end.
+
+    `unwatched_for` has one entry for each session of the replica: 0 for those that are watched, whose end nobody knows.
+    """
+    left = min((unwatched_seconds - seconds for seconds in unwatched_for if seconds > 0), default=math.inf)
+    return max(1, math.ceil(min(left, most)))

@@ -1,0 +1,174 @@
+"""The scheduler, by simulation: nobody stalls while the load fits, and what happens when it does not is fair."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+import pytest
+from simulation import CHUNK_MEDIA, FPS, Device, Simulated
+
+from deployments.admission import slots
+from deployments.playout import PlayoutClock
+from deployments.scheduler import Estimate, Job, Start, Wait, decide, latest_start, paced_job
+
+
+def job(sid: str, due: float, *, release: float = -math.inf, cost: float = 1.0, eager: bool = False) -> Job:
+    return Job(sid, release=release, due=due, cost=cost, eager=eager)
+
+
+def test_the_least_slack_goes_first() -> None:
+    assert decide([job("a", 3.0), job("b", 2.0), job("c", 9.0)], now=1.9) == Start("b")
+
+
+def test_a_session_alone_starts_one_and_a_half_chunk_times_before_it_is_due() -> None:
+    assert decide([job("a", 10.0)], now=0.0) == Wait(8.5)
+    assert decide([job("a", 10.0)], now=8.5) == Start("a")
+
+
+def test_sessions_due_together_start_early_enough_for_all_of_them() -> None:
+    jobs = [job("a", 10.0), job("b", 10.0), job("c", 10.0)]
+    assert latest_start(jobs) == 5.5
+    assert decide(jobs, now=5.0) == Wait(5.5)
+    assert decide(jobs, now=5.5) == Start("a")
+
+
+def test_a_job_that_is_not_released_waits_for_its_release() -> None:
+    assert decide([job("a", 1.0, release=5.0)], now=2.0) == Wait(5.0)
+
+
+def test_nothing_to_do_waits_for_ever() -> None:
+    assert decide([], now=0.0) == Wait(math.inf)
+    assert decide([job("held", math.inf, release=-1.0)], now=0.0) == Wait(math.inf)
+
+
+def test_an_eager_job_starts_at_once_unless_it_makes_somebody_late() -> None:
+    eager = job("new", 20.0, eager=True)
+    assert decide([job("a", 10.0, release=9.0), eager], now=5.0) == Start("new")
+    assert decide([job("a", 10.0), eager], now=8.0) == Start("a")
+
+
+def test_among_equals_the_one_that_waited_longest_is_first() -> None:
+    jobs = [Job("a", -math.inf, 5.0, 1.0, served=2.0), Job("b", -math.inf, 5.0, 1.0, served=1.0)]
+    assert decide(jobs, now=5.0) == Start("b")
+
+
+def test_a_chunk_is_released_when_the_one_before_it_is_due() -> None:
+    clock = PlayoutClock(16, 0.0)
+    clock.enter(0.0)
+    clock.publish(0, 10.0)
+    second = paced_job("s", clock, 2, 10.0, asked=0.0, cost=0.1, delivery=0.0, served=10.0)
+    assert (second.release, second.due) == (10.5625, 11.3125)
+
+
+def test_a_chunk_leaves_the_device_early_enough_to_be_delivered() -> None:
+    clock = PlayoutClock(16, 0.0)
+    clock.enter(0.0)
+    clock.publish(0, 10.0)
+    second = paced_job("s", clock, 2, 10.0, asked=0.0, cost=0.1, delivery=0.0625, served=10.0)
+    assert (second.release, second.due) == (10.5625, 11.25)
+
+
+def test_the_estimate_of_the_chunk_time_follows_a_lasting_change_and_not_one_spike() -> None:
+    chunk = Estimate(0.2)
+    chunk.observe(1.0)
+    assert chunk.seconds < 0.4
+    for _ in range(30):
+        chunk.observe(0.5)
+    assert chunk.seconds == pytest.approx(0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("cost", [0.05, 0.1, 0.15, 0.19, 0.23, 0.45])
+def test_no_session_stalls_and_none_leads_by_more_than_a_chunk_while_the_load_fits(cost: float, seed: int) -> None:
+    # A first chunk plays for nine frames only: one chunk of another session and the second of its own must fit in them.
+    assert slots(CHUNK_MEDIA, cost) == 1 or 2 * 1.2 * cost <= 9 / FPS
+    rng = random.Random(seed)
+    device = Device(cost, seconds=lambda: cost * rng.uniform(0.75, 1.2))
+    sessions = [
+        device.arrive(Simulated(f"s{n}", asked=rng.choice([0.0, rng.uniform(0.0, 20.0)])))
+        for n in range(slots(CHUNK_MEDIA, cost))
+    ]
+    device.run(until=120.0)
+    assert [session.gaps for session in sessions] == [[]] * len(sessions)
+    assert all(session.most_lead <= CHUNK_MEDIA for session in sessions)
+    assert all(session.chunk > 120 for session in sessions)
+
+
+def test_a_newcomer_is_served_soon_and_disturbs_nobody() -> None:
+    for phase in range(40):
+        device = Device(0.14, seconds=lambda: 0.14)
+        playing = [device.arrive(Simulated(f"s{n}", asked=0.19 * n)) for n in range(3)]
+        newcomer = device.arrive(Simulated("new", asked=20.0 + phase * CHUNK_MEDIA / 40))
+        device.run(until=40.0)
+        assert [session.gaps for session in [*playing, newcomer]] == [[]] * 4
+        assert newcomer.first_frame_after is not None
+        assert newcomer.first_frame_after <= CHUNK_MEDIA
+
+
+def test_a_session_alone_makes_its_chunks_as_late_as_is_safe() -> None:
+    device = Device(0.2, seconds=lambda: 0.2)
+    session = device.arrive(Simulated("s", asked=0.0))
+    device.run(until=60.0)
+    assert session.slack_left == pytest.approx([0.1] * len(session.slack_left))
+
+
+def test_one_slow_chunk_moves_the_clock_and_is_never_made_good() -> None:
+    times = iter([0.2] * 20 + [1.5] + [0.2] * 1000)
+    device = Device(0.2, seconds=lambda: next(times))
+    session = device.arrive(Simulated("s", asked=0.0))
+    device.run(until=60.0)
+    [(_, gap)] = session.gaps
+    assert gap == pytest.approx(1.5 - 0.2 - 0.1)
+    steps = [b - a for a, b in zip(session.publications, session.publications[1:], strict=False)]
+    assert min(steps[1:]) == pytest.approx(CHUNK_MEDIA - 0.1)  # the chunk after the late one finds its reserve again
+    assert session.most_lead <= CHUNK_MEDIA
+
+
+def test_a_session_that_nobody_watches_makes_its_first_chunk_and_holds() -> None:
+    device = Device(0.1, seconds=lambda: 0.1)
+    session = device.arrive(Simulated("s", asked=0.0, watched=False))
+    device.at(30.0, session.clock.enter)
+    device.run(until=30.0)
+    assert session.chunk == 1
+    device.run(until=40.0)
+    assert session.chunk == 1 + round((10.0 - 9 / 16) / CHUNK_MEDIA + 0.5)
+    assert session.gaps == []
+
+
+def test_a_session_that_is_left_makes_at_most_one_more_chunk() -> None:
+    for tenth in range(20):
+        device = Device(0.1, seconds=lambda: 0.1)
+        session = device.arrive(Simulated("s", asked=0.0))
+        device.at(10.0 + tenth / 10, session.clock.leave)
+        device.run(until=10.0 + tenth / 10)
+        made = session.chunk
+        device.run(until=100.0)
+        assert session.chunk - made <= 1
+        assert session.most_lead <= CHUNK_MEDIA
+
+
+def test_under_overload_equal_sessions_get_equal_service_and_nobody_starves() -> None:
+    rng = random.Random(1)
+    device = Device(0.3, seconds=lambda: 0.3 * rng.uniform(0.8, 1.2))
+    sessions = [device.arrive(Simulated(f"s{n}", asked=rng.uniform(0.0, 3.0))) for n in range(6)]
+    device.run(until=200.0)
+    made = Counter(sid for time, sid in device.starts if time > 5.0).values()
+    assert len(made) == 6
+    assert max(made) - min(made) <= 1
+    assert (sum(made) + 5.0 / 0.3) * 0.3 == pytest.approx(200.0, rel=0.05)
+    assert all(session.most_lead <= CHUNK_MEDIA for session in sessions)
+
+
+def test_unpaced_sessions_share_what_the_live_ones_leave() -> None:
+    rng = random.Random(2)
+    device = Device(0.14, seconds=lambda: 0.14 * rng.uniform(0.8, 1.2))
+    live = [device.arrive(Simulated(f"live{n}", asked=0.3 * n)) for n in range(2)]
+    renders = [device.arrive(Simulated(f"render{n}", asked=1.0, paced=False)) for n in range(2)]
+    device.run(until=120.0)
+    assert [session.gaps for session in live] == [[], []]
+    made = [session.chunk for session in renders]
+    assert abs(made[0] - made[1]) <= 2
+    busy = sum(Counter(sid for _, sid in device.starts).values()) * 0.14
+    assert busy == pytest.approx(120.0, rel=0.05)
