@@ -1,0 +1,238 @@
+"""The `longlive` command. Everything heavy is imported inside the command that needs it, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    import torch
+
+    from longlive.model import Model
+    from longlive.verify import CaseResult
+
+WRONG_INPUT = 2
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Video without end, steered with words while it plays.",
+)
+
+
+class Mode(StrEnum):
+    """What a prompt switch does with what the model remembers of the video so far."""
+
+    recache = "recache"
+    keep = "keep"
+    clear = "clear"
+
+
+class DType(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+    def torch(self) -> torch.dtype:
+        import torch
+
+        return {DType.float32: torch.float32, DType.bfloat16: torch.bfloat16}[self]
+
+
+def main() -> None:
+    """Runs the command line: exit 0, 1 (it failed), 2 (wrong input, one line on stderr), 130 (Ctrl-C)."""
+    try:
+        code = app(prog_name="longlive", standalone_mode=False)
+    except TyperException as error:
+        one_line = " ".join(error.format_message().split())
+        print(f"longlive: {one_line.rstrip('.')}. See 'longlive --help'.", file=sys.stderr)
+        code = WRONG_INPUT
+    except WrongInput as error:
+        print(f"longlive: {error}", file=sys.stderr)
+        code = WRONG_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    sys.exit(code)
+
+
+class WrongInput(Exception):
+    """What the user gave cannot be used; the message says what to do instead."""
+
+
+@contextmanager
+def users_input() -> Iterator[None]:
+    """Around code whose failures are about what the user named or wrote, not about us."""
+    from longlive.checkpoints import CheckpointError
+
+    try:
+        yield
+    except (CheckpointError, OSError, ValueError) as error:
+        raise WrongInput(" ".join(str(error).split())) from error
+
+
+ModelOption = Annotated[str, typer.Option("--model", help="A preset ('tiny') or a folder with a model.")]
+DTypeOption = Annotated[DType | None, typer.Option(help="Number format; by default whichever is faster here.")]
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Option(help="What the video shows.")],
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the video.")],
+    out: Annotated[Path, typer.Option(help="The file to write, for example clip.mp4.")],
+    switch: Annotated[
+        list[str] | None, typer.Option(help='SECONDS:PROMPT, a new prompt from then on: 5.0:"it rains". Repeatable.')
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and prompts give the same video.")] = 0,
+    mode: Annotated[Mode, typer.Option(help="What a switch does with the memory of the video so far.")] = Mode.recache,
+    model: ModelOption = "tiny",
+    dtype: DTypeOption = None,
+) -> None:
+    """Write a video file from a prompt, and from further prompts as it goes on."""
+    switches = [parse_switch(text) for text in switch or []]
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from longlive import pipeline
+    from longlive.video_file import VideoFile
+
+    console = Console(stderr=True)
+    with users_input():
+        engine = _load_model(model, dtype)
+        for text in (prompt, *(text for _, text in switches)):
+            if unknown := engine.unknown_words(text):
+                console.print(f"The model does not know, and ignores: {', '.join(unknown)}", markup=False)
+        chunks = pipeline.generate(engine, prompt, seconds, seed, switches=switches, mode=mode.value)
+        video = VideoFile(out, engine.config.fps)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[made]}"), TimeRemainingColumn())
+    start, frames = time.perf_counter(), 0
+    with video, Progress(*columns, console=console) as progress:
+        bar = progress.add_task(str(out), total=seconds, made="")
+        for chunk in chunks:
+            video.write(chunk)
+            frames += len(chunk)
+            media = frames / engine.config.fps
+            speed = media / (time.perf_counter() - start)
+            progress.update(bar, completed=media, made=f"{media:.1f} of {seconds:.1f} s, {speed:.1f}x real time")
+    config = engine.config
+    print(f"{out}: {frames} frames of {config.width}x{config.height}, {frames / config.fps:.2f} s")
+
+
+def parse_switch(text: str) -> tuple[float, str]:
+    """`5.0:it rains` as (5.0, "it rains"). Raises WrongInput."""
+    seconds, _, prompt = text.partition(":")
+    try:
+        return float(seconds), prompt
+    except ValueError:
+        raise WrongInput(f"--switch '{text}' is not SECONDS:PROMPT; write it as --switch 5.0:'it rains'") from None
+
+
+def _load_model(name: str, dtype: DType | None) -> Model:
+    from longlive.pipeline import load_model
+
+    return load_model(name, dtype=dtype.torch() if dtype else None)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder of goldens: config, weights, inputs, outputs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of lines.")] = False,
+    dtype: Annotated[DType, typer.Option(help="Number format to compute in.")] = DType.float32,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    cases: Annotated[str | None, typer.Option(help="Only these cases, separated by commas.")] = None,
+) -> None:
+    """Compare the engine with recorded numbers. Exit 1 if a case fails or is not supported."""
+    from longlive.verify import run_verify
+
+    results = []
+    with users_input():
+        for result in run_verify(folder, dtype.torch(), _device(device), _names(cases)):
+            results.append(result)
+            if not as_json:
+                print(verdict(result), flush=True)
+    passed = sum(result.passed for result in results)
+    if as_json:
+        _print_json(
+            {
+                "folder": str(folder),
+                "dtype": dtype.value,
+                "device": device,
+                "passed": passed == len(results),
+                "cases": [asdict(result) for result in results],
+            }
+        )
+    else:
+        print(f"{passed} of {len(results)} cases passed")
+    raise typer.Exit(0 if passed == len(results) else 1)
+
+
+def verdict(result: CaseResult) -> str:
+    """A case on one line."""
+    word = "pass" if result.passed else "FAIL" if result.supported else "not supported"
+    if result.error is None or result.max_error is None or result.mean_error is None:
+        return f"{word:13} {result.case:44} {result.note}"
+    relative = f"  relative {result.error:.2e}" if result.metric == "relative_rms" else ""
+    errors = f"max {result.max_error:.2e}  mean {result.mean_error:.2e}{relative}"
+    tolerance = f"tolerance {result.tolerance:.0e} ({result.metric}) {result.note}".rstrip()
+    return f"{word:13} {result.case:44} {errors}  {tolerance}"
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise WrongInput(f"there is no device '{name}' here; give cpu, or cuda where there is a GPU") from error
+    return torch.device(name)
+
+
+def _names(text: str | None) -> list[str] | None:
+    """`a, b` as ["a", "b"]; none if nothing was given."""
+    if text is None:
+        return None
+    if names := [name.strip() for name in text.split(",") if name.strip()]:
+        return names
+    raise WrongInput("--cases is empty; name cases, separated by commas, or leave it out")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    generators: Annotated[int | None, typer.Option(help="Generator replicas; each owns a device or a core.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the sessions' history is kept.")] = None,
+    model: Annotated[str | None, typer.Option(help="A preset ('tiny') or a folder with a model.")] = None,
+) -> None:
+    """Run the service until Ctrl-C. Further settings: the LONGLIVE_* variables of deployments/settings.py."""
+    from deployments.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(host=host, port=port, generators=generators, data_dir=data_dir, model=model)
+    except SettingsError as error:
+        raise WrongInput(" ".join(str(error).split())) from error
+    from rich.console import Console
+
+    from deployments.service import serve_until_stopped
+
+    with Console(stderr=True).status("starting") as status:
+
+        def ready(url: str) -> None:
+            status.stop()
+            print(f"LongLive is ready: {url}   (API: {url}/docs, stop with Ctrl-C)", flush=True)
+
+        serve_until_stopped(settings, lambda step: status.update(step), ready)
+
+
+def _print_json(document: object) -> None:
+    print(json.dumps(document, indent=2))
