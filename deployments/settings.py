@@ -44,7 +44,6 @@ class Settings(BaseSettings):
         None, ge=1, description="Sessions of one generator. Not set: as many as the measured chunk time allows."
     )
     unwatched_seconds: float = Field(60.0, gt=0, description="A session that nobody watches for so long ends.")
-    allow_unpaced: bool = Field(False, description="Let a session run as fast as it can: for benchmarks only.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
     @classmethod

@@ -57,7 +57,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest_known_name() -> None:
     [
         ("PORT", "web"), ("PORT", "0"), ("PORT", "65536"), ("GENERATORS", "0"), ("SLOTS", "-1"), ("DTYPE", "int8"),
         ("UNWATCHED_SECONDS", "0"), ("REDIS_URL", "localhost:6379"),
-        ("ALLOW_UNPACED", "perhaps"), ("LOG_LEVEL", "loud"),
+        ("LOG_LEVEL", "loud"),
     ],
 )  # fmt: skip
 def test_an_impossible_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
