@@ -25,7 +25,7 @@ class _Channel:
 
 
 class Hub:
-    """`lost(sid)` is told when an upstream breaks; `over(sid)` is asked when one has been silent for `idle_s`.
+    """`lost(sid, owner)` is told when an upstream breaks; `over(sid)` is asked when one has been silent for `idle_s`.
 
     A channel outlives its last viewer by `keep_s`: a viewer that pulls is away between two requests.
     """
@@ -33,7 +33,7 @@ class Hub:
     def __init__(
         self,
         upstream: Upstream,
-        lost: Callable[[str], Awaitable[None]],
+        lost: Callable[[str, str], Awaitable[None]],
         over: Callable[[str], Awaitable[bool]],
         keep_s: float = 5.0,
         idle_s: float = 5.0,
@@ -97,7 +97,7 @@ class Hub:
         except Exception as error:
             log.warning("upstream of %s broke: %s", sid, error)
             with suppress(Exception):
-                await self._lost(sid)
+                await self._lost(sid, owner)
         finally:
             ring.close()
 

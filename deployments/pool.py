@@ -38,14 +38,14 @@ class GeneratorPool:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
 
-    async def open(self, sid: str, prompt: str, seed: int | None) -> Session:
+    async def open(self, sid: str, prompt: str, seed: int | None, paced: bool = True) -> Session:
         """Start a session on the replica with the fewest. Raises PoolFull, TimeoutError, RayActorError."""
         refusals: list[Refusal] = []
         while True:
             handle = self._to(Placement(sid, excluded=tuple(refusal.replica for refusal in refusals)))
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    answer: Session | Refusal = await handle.open.remote(sid, prompt, seed)
+                    answer: Session | Refusal = await handle.open.remote(sid, prompt, seed, paced)
             except NoReplicaLeft:
                 # With nothing refused there was no replica at all: one is being started.
                 raise PoolFull(min((refusal.retry_after_s for refusal in refusals), default=2)) from None

@@ -14,12 +14,12 @@ from deployments.video_encoder import InitSegment, VideoConfig
 
 @dataclass(frozen=True)
 class Services:
-    """`unknown_words` and `init_segment` ask other deployments; `store_ready` raises when Redis is away."""
+    """`model`, `unknown_words` and `init_segment` ask other deployments; `ready` raises unless every part answers."""
 
-    model: ModelView
+    model: Callable[[], Awaitable[ModelView]]
     timeline: Timeline
     generators: GeneratorPool
     hub: Hub
     unknown_words: Callable[[str], Awaitable[tuple[str, ...]]]
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
-    store_ready: Callable[[], Awaitable[None]]
+    ready: Callable[[], Awaitable[None]]

@@ -37,7 +37,7 @@ def routes(services: Services) -> APIRouter:
     @api.get("/model")
     async def model() -> ModelView:
         """What this service generates with, and prompts to try."""
-        return services.model
+        return await services.model()
 
     @api.post("/sessions", status_code=HTTPStatus.CREATED)
     async def create(ask: CreateSession, response: Response) -> SessionView:

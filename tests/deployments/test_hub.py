@@ -16,7 +16,7 @@ class FakeOwner:
         self.opened = 0
         self.stopped = asyncio.Event()
         self.queue: asyncio.Queue[int | Exception | None] = asyncio.Queue()
-        self.lost: list[str] = []
+        self.lost: list[tuple[str, str]] = []
         self.is_over = False
 
     async def fragments(self, sid: str, owner: str) -> AsyncGenerator[Fragment, None]:
@@ -29,8 +29,8 @@ class FakeOwner:
         finally:
             self.stopped.set()
 
-    async def tell_lost(self, sid: str) -> None:
-        self.lost.append(sid)
+    async def tell_lost(self, sid: str, owner: str) -> None:
+        self.lost.append((sid, owner))
 
     async def over(self, sid: str) -> bool:
         return self.is_over
@@ -78,7 +78,7 @@ async def test_a_lost_owner_is_reported_and_its_viewers_are_let_go() -> None:
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(RuntimeError("actor died"))
         assert await ring.newest_after(-1) is None
-    assert owner.lost == ["s"]
+    assert owner.lost == [("s", "r")]
     await hub.close()
 
 

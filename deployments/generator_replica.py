@@ -1,0 +1,110 @@
+"""The generator as a Serve deployment: loads the model, measures it, and lends the pool's calls to a `Generator`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.handle import DeploymentHandle
+from torch import Tensor
+
+from deployments import admission, logs
+from deployments.fragments import Fragment
+from deployments.generator import Generator, Limits, Parts
+from deployments.leases import Leases
+from deployments.pool import Refusal
+from deployments.session import Session
+from deployments.settings import Settings
+from deployments.store import connect
+from deployments.timeline import Timeline
+from deployments.video_encoder import VideoConfig
+from longlive.model import VideoModel
+from longlive.pipeline import VideoStream, load_video_model
+
+MEASURED_CHUNKS = 3
+T = TypeVar("T")
+
+
+class GeneratorReplica:
+    """One replica. Loads and measures the model when constructed, off the event loop: health checks go on."""
+
+    def __init__(
+        self, settings: Settings, redis_url: str, text_encoder: DeploymentHandle, video_encoder: DeploymentHandle
+    ) -> None:
+        logs.configure(settings.log_level)
+        torch.set_num_threads(1)
+        self._settings = settings
+        self._text_encoder = text_encoder
+        self._video_encoder = video_encoder
+        model = load_video_model(settings.model, settings.dtype and getattr(torch, settings.dtype))
+        self._generator = self._build(model, _measure(model), redis_url)
+        self._running = asyncio.get_running_loop().create_task(self._generator.run(), name="generator")
+
+    async def open(self, sid: str, prompt: str, seed: int | None, paced: bool) -> Session | Refusal:
+        return await self._generator.open(sid, prompt, seed, paced)
+
+    async def watch(self, sid: str) -> AsyncGenerator[Fragment, None]:
+        async for fragment in self._generator.watch(sid):
+            yield fragment
+
+    async def ready(self) -> None:
+        """Answers: this replica takes calls."""
+
+    def record_routing_stats(self) -> dict[str, int]:
+        return {"sessions": self._generator.sessions}
+
+    def check_health(self) -> None:
+        """Raises if the generator's loops have stopped: Serve then replaces the replica."""
+        if self._running.done():
+            self._running.result()
+
+    def _build(self, model: VideoModel, chunk_seconds: float, redis_url: str) -> Generator:
+        settings, config = self._settings, model.config
+        redis = connect(redis_url)
+        timeline = Timeline(redis, connect(redis_url, blocking=True))
+        return Generator(
+            name=serve.get_replica_context().replica_id.unique_id,
+            model=config.name,
+            video=VideoConfig(width=config.width, height=config.height, fps=config.fps),
+            parts=Parts(
+                timeline=timeline,
+                leases=Leases(redis),
+                encode_text=self._encode_text,
+                encode_video=self._encode_video,
+                open_stream=partial(VideoStream, model),
+            ),
+            limits=Limits(slots=settings.slots, unwatched_seconds=settings.unwatched_seconds),
+            chunk_seconds=chunk_seconds,
+        )
+
+    async def _encode_text(self, text: str) -> Tensor:
+        return await _twice(lambda: self._text_encoder.encode.remote(text))
+
+    async def _encode_video(
+        self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int
+    ) -> bytes:
+        return await _twice(lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame))
+
+
+async def _twice(call: Callable[[], Awaitable[T]]) -> T:
+    """A stateless call: if the replica that had it dies, another gives the same answer."""
+    try:
+        return await call()
+    except RayActorError:
+        return await call()
+
+
+def _measure(model: VideoModel) -> float:
+    """Median seconds of a chunk once the window is full."""
+    rollout, sizes = model.config.rollout, model.config.transformer
+    stream = VideoStream(model, torch.zeros(1, sizes.text_len, sizes.text_dim), seed=0)
+    fill = max(1, rollout.window_frames // rollout.chunk_frames)
+    return admission.measure_chunk_seconds(stream.next_frames, time.perf_counter, fill=fill, count=MEASURED_CHUNKS)

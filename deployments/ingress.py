@@ -1,0 +1,149 @@
+"""The deployment behind the HTTP proxy: the API and the page, one hub, one sweeper."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from redis.exceptions import RedisError
+
+from deployments import logs
+from deployments.api import errors, events, media, sessions
+from deployments.api.body import BodyGuard
+from deployments.api.models import Health, ModelView
+from deployments.api.services import Services
+from deployments.hub import Hub
+from deployments.leases import RENEW_SECONDS, Leases, Sweeper
+from deployments.pool import GeneratorPool
+from deployments.settings import Settings
+from deployments.store import NoSuchSession, connect
+from deployments.timeline import Timeline
+from deployments.video_encoder import InitSegment, VideoConfig
+
+CALL_SECONDS = 10.0
+WEB = Path(__file__).parent / "web"
+log = logging.getLogger(__name__)
+
+
+class Ingress:
+    """One replica of the ingress: builds its own API, for handles and clients belong to a process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis_url: str,
+        generators: DeploymentHandle,
+        text_encoder: DeploymentHandle,
+        video_encoder: DeploymentHandle,
+    ) -> None:
+        logs.configure(settings.log_level)
+        self._text_encoder = text_encoder
+        self._video_encoder = video_encoder
+        self._redis = connect(redis_url)
+        self._blocking = connect(redis_url, blocking=True)
+        self._timeline = Timeline(self._redis, self._blocking)
+        name = serve.get_replica_context().replica_id.unique_id
+        self._sweeper = Sweeper(self._timeline, Leases(self._redis), name)
+        self._pool = GeneratorPool(generators)
+        self._hub = Hub(self._pool.watch, self._lost, self._over)
+        self._model: ModelView | None = None
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        services = Services(
+            timeline=self._timeline,
+            generators=self._pool,
+            hub=self._hub,
+            model=self._view,
+            unknown_words=self._unknown_words,
+            init_segment=self._init_segment,
+            ready=self._ready,
+        )
+        return build_api(services, self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(self._sweep(), name="sweep")
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+            await self._hub.close()
+            await self._redis.aclose()
+            await self._blocking.aclose()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                await self._sweeper.sweep()
+            except RedisError as error:
+                log.warning("no sweep: %s", error)
+
+    async def _lost(self, sid: str, owner: str) -> None:
+        await self._sweeper.fail(sid, dead_owner=owner)
+
+    async def _over(self, sid: str) -> bool:
+        try:
+            return (await self._timeline.session(sid)).status.over
+        except NoSuchSession:
+            return True
+
+    async def _view(self) -> ModelView:
+        if self._model is None:
+            async with asyncio.timeout(CALL_SECONDS):
+                self._model = await self._text_encoder.model.remote()
+        return self._model
+
+    async def _unknown_words(self, text: str) -> tuple[str, ...]:
+        async with asyncio.timeout(CALL_SECONDS):
+            return await self._text_encoder.unknown_words.remote(text)
+
+    async def _init_segment(self, config: VideoConfig) -> InitSegment:
+        async with asyncio.timeout(CALL_SECONDS):
+            return await self._video_encoder.init.remote(config)
+
+    async def _ready(self) -> None:
+        await self._redis.ping()
+        await self._pool.ready()
+        await self._view()
+
+
+def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """The whole API over some services. `/docs` describes it."""
+    api = FastAPI(
+        title="LongLive",
+        summary="Endless video that follows your words while you watch.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    api.add_middleware(BodyGuard)
+    errors.install(api)
+    for routes in (sessions.routes, media.routes, events.routes):
+        api.include_router(routes(services))
+
+    @api.get("/healthz", tags=["operation"])
+    async def healthz() -> Health:
+        """This process answers."""
+        return Health(status="ok")
+
+    @api.get("/readyz", tags=["operation"])
+    async def readyz() -> Health:
+        """Store and generators answer: sessions can be created."""
+        await services.ready()
+        return Health(status="ready")
+
+    @api.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+    api.mount("/assets", StaticFiles(directory=WEB), name="assets")
+    return api

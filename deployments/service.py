@@ -1,0 +1,124 @@
+"""The whole service in one go: Redis, Ray, Serve, application; started, ready, stopped without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+from deployments import logs
+from deployments.redis_server import RedisServer
+from deployments.settings import Settings
+
+STORE_BYTES = 256 * 1024 * 1024
+APP = "longlive"
+# Read when Ray is first imported, here and in every process that it starts; what the operator set stays.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+class Service:
+    """Start it, use `url`, stop it; or use it as a context manager. From the main thread, one in a process."""
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None] = lambda step: None) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def url(self) -> str:
+        host = self._settings.host
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._settings.port}"
+
+    def start(self) -> None:
+        """Returns when sessions can be created. Raises RedisServerError, and what Ray raises where it cannot start."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Returns when every process that was started is gone. Repeatable."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        settings = self._settings
+        logs.configure(settings.log_level)
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        redis_url = settings.redis_url
+        if redis_url is None:
+            self._progress("starting Redis")
+            redis = RedisServer(settings.data_dir)
+            redis.start()
+            self._stack.callback(redis.stop)
+            redis_url = redis.url
+
+        self._progress("starting Ray")
+        import ray
+        from ray import serve
+        from ray.serve.config import HTTPOptions
+        from ray.serve.schema import LoggingConfig
+
+        # A stale file of some other cluster must not be joined. CPUs are logical: replicas share the real ones.
+        self._stack.callback(ray.shutdown)
+        ray.init(
+            address="local",
+            num_cpus=16,
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            configure_logging=False,
+        )
+        quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
+        self._stack.callback(serve.shutdown)
+        serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port), logging_config=quiet)
+
+        self._progress("starting the deployments")
+        from deployments.app import build
+
+        serve.run(build(settings, redis_url), name=APP, route_prefix="/", logging_config=quiet)
+
+
+def serve_until_stopped(settings: Settings, progress: Callable[[str], None], ready: Callable[[str], None]) -> None:
+    """Run the service; `ready` gets its URL. Returns after SIGINT or SIGTERM, when every process is gone."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # once is enough: what follows is stopping in order
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    service = Service(settings, progress)
+    try:
+        service.start()
+        for number in numbers:
+            signal.signal(number, interrupt)  # Ray has put its own in place
+        ready(service.url)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        progress("stopping")
+    finally:
+        service.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)

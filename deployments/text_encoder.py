@@ -1,0 +1,52 @@
+"""The deployment that reads prompts: words in, embeddings out, and the words that it does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from deployments import logs
+from deployments.api.models import ModelView
+from deployments.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TextEncoder:
+    """Stateless: any replica reads any prompt, and gives the same embeddings."""
+
+    def __init__(self, settings: Settings) -> None:
+        import torch
+
+        from longlive.checkpoints import read_config
+        from longlive.pipeline import load_prompt_encoder, model_folder
+
+        logs.configure(settings.log_level)
+        torch.set_num_threads(1)
+        self._encoder = load_prompt_encoder(settings.model, settings.dtype and getattr(torch, settings.dtype))
+        self._config = read_config(model_folder(settings.model) / "config.json")
+        self._thread = ThreadPoolExecutor(1, "text-encoder")
+
+    async def encode(self, text: str) -> Tensor:
+        """Embeddings [1, L, text_dim] of one prompt."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._encode, text)
+
+    async def unknown_words(self, text: str) -> tuple[str, ...]:
+        """Words of the prompt that carry no meaning for the model."""
+        return tuple(self._encoder.unknown_words(text))
+
+    async def model(self) -> ModelView:
+        """What the service generates with."""
+        config = self._config
+        return ModelView(
+            name=config.name,
+            width=config.width,
+            height=config.height,
+            fps=config.fps,
+            examples=config.examples,
+        )
+
+    def _encode(self, text: str) -> Tensor:
+        return self._encoder([text]).cpu()
