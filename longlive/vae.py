@@ -40,11 +40,19 @@ class CausalConv3d(nn.Conv3d):
         if self.kernel_size[0] == 1:
             return super().forward(x)
         if state is None or self.slot is None:
-            return super().forward(F.pad(x, (0, 0, 0, 0, HISTORY, 0)))
+            return self._convolve(F.pad(x, (0, 0, 0, 0, HISTORY, 0)))
         history = state.history[self.slot]
         x = torch.cat([history, x], dim=2)
         history.copy_(x[:, :, -HISTORY:].detach())
-        return super().forward(x)
+        return self._convolve(x)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+            return super().forward(x)
+        # With one thread and a small batch PyTorch would pick a float32 path that is up to 15 times slower.
+        _, height, width = self.kernel_size
+        padding, ones = (0, height // 2, width // 2), (1, 1, 1)
+        return torch.mkldnn_convolution(x, self.weight, self.bias, padding, ones, ones, 1)
 
 
 class ChannelNorm(nn.Module):
