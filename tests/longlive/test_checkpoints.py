@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from longlive.checkpoints import CheckpointError, load_model, load_transformer, read_state_dict
+from longlive.lora import merge_lora
+from tests.longlive.small import CONFIG, small_transformer
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in small_transformer().state_dict().items()}
+
+
+def assert_loads(path: Path, weights: dict[str, Tensor]) -> None:
+    loaded = load_transformer(path, CONFIG, torch.float32)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.state_dict().items())
+    assert not loaded.training
+    assert not any(parameter.requires_grad or parameter.is_meta for parameter in loaded.parameters())
+
+
+def fsdp_name(name: str) -> str:
+    """As a sharded, compiled and checkpointed module names its blocks' tensors."""
+    head, _, rest = name.partition(".0.")
+    inner = f"{head}.0._fsdp_wrapped_module._checkpoint_wrapped_module.{rest}" if rest else name
+    return f"_fsdp_wrapped_module._orig_mod.model.{inner}"
+
+
+@pytest.mark.parametrize("wrapper", ["generator", "generator_ema", "model", None])
+@pytest.mark.parametrize("rename", [str, "model.{}".format, "_orig_mod.{}".format, fsdp_name])
+def test_every_published_layout_gives_the_same_weights(
+    wrapper: str | None, rename: type[str], weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    state = {rename(name): tensor for name, tensor in weights.items()}
+    content = {wrapper: state, "step": 700} if wrapper else state
+    torch.save(content, tmp_path / "checkpoint.pt")
+    assert_loads(tmp_path / "checkpoint.pt", weights)
+
+
+def test_a_wan_folder_s_safetensors_file_loads(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file(weights, tmp_path / "diffusion_pytorch_model.safetensors")
+    assert_loads(tmp_path / "diffusion_pytorch_model.safetensors", weights)
+
+
+def test_the_weights_in_use_win_over_their_average(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    average = {name: tensor + 1 for name, tensor in weights.items()}
+    torch.save({"generator_ema": average, "generator": weights}, tmp_path / "checkpoint.pt")
+    assert_loads(tmp_path / "checkpoint.pt", weights)
+
+
+def test_an_old_torch_file_that_is_no_archive_loads(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save(weights, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert_loads(tmp_path / "old.pth", weights)
+
+
+def test_weights_are_given_the_dtype_asked_for(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file(weights, tmp_path / "w.safetensors")
+    loaded = load_transformer(tmp_path / "w.safetensors", CONFIG, torch.bfloat16)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+
+
+def test_missing_unknown_and_misshapen_tensors_are_named(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    wrong = dict(weights)
+    del wrong["head.modulation"]
+    wrong["head.surplus"] = torch.zeros(1)
+    wrong["blocks.0.ffn.0.bias"] = torch.zeros(5)
+    save_file(wrong, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        load_transformer(tmp_path / "w.safetensors", CONFIG, torch.float32)
+    message = str(caught.value)
+    assert "head.modulation is missing" in message
+    assert "head.surplus is unknown" in message
+    assert "blocks.0.ffn.0.bias is [5], expected [32]" in message
+    assert "Check that the file and the configuration belong together" in message
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (print, ("code ran",))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"generator": Hostile()}, tmp_path / "hostile.pt")
+    with pytest.raises(CheckpointError, match="could run code"):
+        read_state_dict(tmp_path / "hostile.pt")
+    assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("cut.safetensors", b"\x10\0\0\0\0\0\0\0{", "copy or download it again"),
+        ("cut.pt", b"PK\3\4 not an archive", "copy or download it again|save the state dict alone"),
+        ("empty.pt", b"", "copy or download it again"),
+        ("list.pkl", pickle.dumps([1, 2], protocol=2), "copy or download it again"),
+        ("absent.pt", None, "give the path of a"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+def test_a_file_that_cannot_be_used_says_what_to_do(
+    name: str, content: bytes | None, advice: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=advice):
+        read_state_dict(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"step": 3}, {}, {"generator": {"weight": 1}}])
+def test_a_torch_file_without_a_state_dict_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_model(tmp_path, torch.float32)
+    (tmp_path / "config.json").write_text('{"name": "x", "surprise": 1}')
+    with pytest.raises(CheckpointError, match="surprise"):
+        load_model(tmp_path, torch.float32)
+
+
+def test_a_merged_adapter_adds_its_product_to_its_weight_alone() -> None:
+    transformer, untouched = small_transformer(), small_transformer().state_dict()
+    down, up = torch.randn(3, 24), torch.randn(32, 3)
+    prefix = "base_model.model.blocks.1.ffn.0"
+    adapter = {f"{prefix}.lora_A.weight": down, f"{prefix}.lora_B.weight": up}
+    merge_lora(transformer, adapter, scale=2.0)
+    for name, tensor in transformer.state_dict().items():
+        expected = untouched[name] + 2 * up @ down if name == "blocks.1.ffn.0.weight" else untouched[name]
+        torch.testing.assert_close(tensor, expected)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["blocks.0.ffn.0.lora_A.weight", "base_model.model.blocks.9.ffn.0.lora_A.weight", "base_model.model.x.weight"],
+)
+def test_an_adapter_that_fits_nothing_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="adapter"):
+        merge_lora(small_transformer(), {key: torch.zeros(3, 24)}, scale=1.0)
