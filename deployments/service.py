@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -75,6 +76,9 @@ class Service:
             redis_url = redis.url
 
         self._progress("starting Ray")
+        # Importing what the deployments need takes as long as Ray's start, and mostly waits for the disk.
+        imports = threading.Thread(target=import_module, args=("deployments.app",), daemon=True)
+        imports.start()
         import ray
         from ray import serve
         from ray.serve.config import HTTPOptions
@@ -89,14 +93,16 @@ class Service:
             object_store_memory=STORE_BYTES,
             configure_logging=False,
         )
+        gpus = int(ray.cluster_resources().get("GPU", 0))
         quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
         self._stack.callback(serve.shutdown)
         serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port), logging_config=quiet)
 
-        self._progress("starting the deployments")
+        self._progress("loading the model")
+        imports.join()
         from deployments.app import build
 
-        serve.run(build(settings, redis_url), name=APP, route_prefix="/", logging_config=quiet)
+        serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
 
 
 def serve_until_stopped(settings: Settings, progress: Callable[[str], None], ready: Callable[[str], None]) -> None:

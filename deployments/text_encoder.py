@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from deployments import logs
 from deployments.api.models import ModelView
 from deployments.settings import Settings
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from longlive.checkpoints import read_config
+from longlive.pipeline import load_prompt_encoder, model_folder
 
 
 class TextEncoder:
     """Stateless: any replica reads any prompt, and gives the same embeddings."""
 
     def __init__(self, settings: Settings) -> None:
-        import torch
-
-        from longlive.checkpoints import read_config
-        from longlive.pipeline import load_prompt_encoder, model_folder
-
         logs.configure(settings.log_level)
         torch.set_num_threads(1)
         self._encoder = load_prompt_encoder(settings.model, settings.dtype and getattr(torch, settings.dtype))

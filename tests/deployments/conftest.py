@@ -1,17 +1,23 @@
-"""A real Redis for the tests of this room; each test gets a clean database."""
+"""A real Redis for the tests of this room, a clean database for each test; and the whole service, once."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from redis_store import Store
+from service_client import Client
 
 from deployments.leases import Leases
 from deployments.redis_server import RedisServer
+from deployments.service import Service
+from deployments.settings import load_settings
 from deployments.store import connect
 from deployments.timeline import Timeline
+from longlive.checkpoints import CheckpointError
+from longlive.pipeline import model_folder
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +31,31 @@ async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
     async with connect(redis_server.url) as redis, connect(redis_server.url, blocking=True) as blocking:
         await redis.flushall()
         yield Store(redis, Timeline(redis, blocking), Leases(redis, lease_seconds=0.2))
+
+
+@pytest.fixture(scope="session")
+def served_model(request: pytest.FixtureRequest) -> str:
+    """The shipped model; where it was not trained yet, one that nobody trained."""
+    try:
+        return str(model_folder("tiny"))
+    except CheckpointError:
+        return str(request.getfixturevalue("untrained_folder"))
+
+
+@pytest.fixture(scope="session")
+def service(served_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Ray, Serve, Redis, two generators with two slots each: real, and shared by every test over HTTP."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = load_settings(
+        port=port, model=served_model, generators=2, slots=2, data_dir=tmp_path_factory.mktemp("service")
+    )
+    with Service(settings) as service:
+        yield service
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[Client]:
+    async with Client(base_url=service.url, timeout=40.0) as client:
+        yield client
