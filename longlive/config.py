@@ -95,11 +95,16 @@ class TextEncoderConfig(_Config):
 
 
 class SamplerConfig(_Config):
-    """Few-step flow sampler (reference sheet, section 3)."""
+    """Few-step flow sampler (reference sheet, section 3).
+
+    Between steps a clean prediction is brought back to the next noise level with `fresh` noise (LongLive and its base),
+    or with the noise that the same prediction implies: `predicted`, an Euler step of the probability-flow ODE.
+    """
 
     timestep_shift: float = 5.0
     denoising_steps: tuple[int, ...] = (1000, 750, 500, 250)
     warp: bool = True
+    renoise: Literal["fresh", "predicted"] = "fresh"
 
 
 class RolloutConfig(_Config):

@@ -123,13 +123,22 @@ class Rollout:
             return
         clean = to_x0(flow, latents, sigma)
         if any(index + 1 < finished for _, index in chunks):
-            noise = [
-                self._drawn(chunk, index + 1) if index + 1 < finished else torch.zeros_like(self._unfinished[chunk])
-                for chunk, index in chunks
-            ]
-            clean = renoise(clean, torch.cat(noise, dim=1), next_sigma)
+            clean = renoise(clean, self._next_noise(chunks, clean, flow), next_sigma)
         parts = clean.split(self.config.chunk_frames, dim=1)
         self._unfinished.update((chunk, part) for (chunk, _), part in zip(chunks, parts, strict=True))
+
+    def _next_noise(self, chunks: Sequence[tuple[int, int]], clean: Tensor, flow: Tensor) -> Tensor:
+        if self._sampler.draws == 1:
+            return clean + flow
+        return torch.cat(
+            [
+                self._drawn(chunk, index + 1)
+                if index + 1 < self._sampler.steps
+                else torch.zeros_like(self._unfinished[chunk])
+                for chunk, index in chunks
+            ],
+            dim=1,
+        )
 
     def _chunks(self, step: ForwardPass) -> Sequence[tuple[int, int]]:
         """The chunks of a pass and the step each is at."""
@@ -154,7 +163,7 @@ class Rollout:
     def _draw_ahead(self, step: ForwardPass) -> None:
         for chunk, index in self._chunks(step):
             for draw in {0, index + 1} if index == 0 else {index + 1}:
-                if draw < self._sampler.steps:
+                if draw < self._sampler.draws:
                     self._noise_ahead[chunk, draw] = self._draw(chunk, draw)
 
     def _drawn(self, chunk: int, step: int) -> Tensor:

@@ -33,6 +33,8 @@ class FewStepSampler:
             for step in config.denoising_steps
         )
         self.steps = len(levels)
+        self.draws = self.steps if config.renoise == "fresh" else 1
+        """How many times noise is drawn for a frame."""
         self.timesteps = (*levels, context_timestep)
         self.sigmas = (*(self.sigma(timestep) for timestep in levels), 0.0)
 

@@ -46,6 +46,7 @@ class GoldenConfig(BaseModel):
     sink_size: int
     timestep_shift: float
     denoising_step_list: tuple[int, ...]
+    context_noise: float = 0.0
     switches: tuple[int, ...] = ()
     early_switch: int | None = None
     unaligned_switch: int | None = None
@@ -243,6 +244,7 @@ class _Goldens:
             "chunk_frames": config.nfb,
             "window_frames": config.local_attn_size,
             "sink_frames": config.sink_size,
+            "context_noise": config.context_noise,
             **scenario.changes,
         }
         rollout = Rollout(

@@ -1,0 +1,135 @@
+"""`longlive eval tiny`: what the model's videos show, read from pixels, against what their prompts say.
+
+One held-out scene per seed, generated with the served sampler. As a control, the same videos are held against another
+scene's prompt: what a model would score that ignores its prompt.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from longlive.model import Model
+from longlive.pipeline import VideoStream
+from longlive.rollout import SwitchMode
+from longlive.tiny.captions import full_caption
+from longlive.tiny.readouts import MIN_FRAMES, matches
+from longlive.tiny.world import ATTRIBUTES, FPS, draw_change, draw_scene
+
+SETTLE_SECONDS = 3.0  # a video is judged from here on
+SWITCH_SECONDS = 3.0  # a switch comes here
+AFTER_SECONDS = (2.0, 4.0)  # and is judged this long after the first frame under the new prompt
+JUDGED_FRAMES = 24
+CHANGES = 2  # attributes that a switch changes
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A share with its 95 % interval over videos (normal approximation)."""
+
+    mean: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Interval:
+        mean = sum(values) / len(values)
+        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
+        margin = 1.96 * spread / math.sqrt(len(values))
+        return Interval(mean, mean - margin, mean + margin)
+
+
+@dataclass(frozen=True, slots=True)
+class Adherence:
+    """Shares of readouts that match a prompt; `control` against another scene's prompt; `chance` of a blind guess."""
+
+    n: int
+    overall: Interval
+    attributes: dict[str, float]
+    control: float
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchAdherence:
+    """At some seconds after a switch: shares that match the new prompt, of all attributes and of the changed ones."""
+
+    n: int
+    seconds: float
+    overall: Interval
+    changed: Interval
+    attributes: dict[str, float]
+
+
+def evaluate(model: Model, seeds: range, progress: Callable[[], None] = lambda: None) -> Adherence:
+    """Adherence after 3 seconds. ValueError for an empty range of seeds."""
+    _check(seeds)
+    hits, control = [], []
+    for seed in seeds:
+        rng = random.Random(seed)
+        scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)
+        stream = VideoStream(model, model.encode([full_caption(rng, scene)]), seed)
+        frames = _frames(stream, round(SETTLE_SECONDS * FPS), JUDGED_FRAMES)
+        hits.append(matches(frames, scene))
+        control += matches(frames, other).values()
+        progress()
+    chance = sum(1 / len(values) for values in ATTRIBUTES.values()) / len(ATTRIBUTES)
+    return Adherence(len(hits), _overall(hits), _by_attribute(hits), sum(control) / len(control), chance)
+
+
+def evaluate_switch(
+    model: Model, seeds: range, mode: SwitchMode, progress: Callable[[], None] = lambda: None
+) -> list[SwitchAdherence]:
+    """Adherence to the new prompt 2 and 4 seconds after a switch that changes two attributes."""
+    _check(seeds)
+    hits: dict[float, list[dict[str, bool]]] = {after: [] for after in AFTER_SECONDS}
+    changed: dict[float, list[float]] = {after: [] for after in AFTER_SECONDS}
+    for seed in seeds:
+        rng = random.Random(seed)
+        before = draw_scene(rng, held_out=True)
+        after_scene = draw_change(rng, before, CHANGES, held_out=True)
+        stream = VideoStream(model, model.encode([full_caption(rng, before)]), seed)
+        while stream.frame < SWITCH_SECONDS * FPS:
+            stream.next_frames()
+        stream.switch(model.encode([full_caption(rng, after_scene)]), mode)
+        # The window that is judged ends at the named time: what a viewer has seen by then.
+        video = _frames(stream, 0, round(max(AFTER_SECONDS) * FPS))
+        for after in AFTER_SECONDS:
+            end = round(after * FPS)
+            seen = matches(video[end - max(MIN_FRAMES, 16) : end], after_scene)
+            hits[after].append(seen)
+            names = before.changed(after_scene)
+            changed[after].append(sum(seen[name] for name in names) / len(names))
+        progress()
+    return [
+        SwitchAdherence(len(hits[a]), a, _overall(hits[a]), Interval.of(changed[a]), _by_attribute(hits[a]))
+        for a in AFTER_SECONDS
+    ]
+
+
+def _check(seeds: range) -> None:
+    if not seeds:
+        raise ValueError("no seeds to evaluate; give A:B with A below B, for example 0:256")
+
+
+def _frames(stream: VideoStream, skip: int, count: int) -> Tensor:
+    """`count` frames `[count, 3, 64, 64]` of the stream, `skip` frames on from where it is."""
+    parts: list[Tensor] = []
+    have = 0
+    while have < skip + count:
+        parts.append(stream.next_frames())
+        have += len(parts[-1])
+    return torch.cat(parts)[skip : skip + count].permute(0, 3, 1, 2)
+
+
+def _overall(hits: Sequence[dict[str, bool]]) -> Interval:
+    return Interval.of([sum(h.values()) / len(h) for h in hits])
+
+
+def _by_attribute(hits: Sequence[dict[str, bool]]) -> dict[str, float]:
+    return {name: sum(h[name] for h in hits) / len(hits) for name in ATTRIBUTES}
