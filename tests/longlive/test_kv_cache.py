@@ -6,46 +6,10 @@ from torch import Tensor
 
 from longlive.kv_cache import KVCache, Positions
 from longlive.rope import RotaryTable, rotate
+from tests.longlive.moving_window import MovingWindow, softmax_attention
 
 HEADS, TOKENS, HEAD_DIM = 2, 2, 12
 TABLE = RotaryTable(HEAD_DIM, 1, TOKENS)
-
-
-class MovingWindow:
-    """The rules of the reference sheet, section 4, read literally: one layer, and keys that really move."""
-
-    def __init__(self, capacity: int, sink: int, positions: Positions) -> None:
-        self.capacity, self.sink, self.relative = capacity, sink, positions == "relative"
-        self.keys = torch.zeros(1, capacity, TOKENS, HEADS, HEAD_DIM)
-        self.values = torch.zeros_like(self.keys)
-        self.global_end = self.local_end = 0
-
-    def run(self, start: int, q: Tensor, k: Tensor, v: Tensor, *, rewrite_sink: bool = False) -> Tensor:
-        count, end = q.shape[1], start + q.shape[1]
-        recompute = end <= self.global_end and start > 0
-        if end > self.global_end and count + self.local_end > self.capacity:
-            evicted = count + self.local_end - self.capacity
-            for ring in (self.keys, self.values):
-                ring[:, self.sink : self.local_end - evicted] = ring[:, self.sink + evicted : self.local_end].clone()
-            self.local_end = self.capacity
-        else:
-            self.local_end += end - self.global_end
-        self.global_end = end
-        first = self.local_end - count
-        kept = max(self.sink - first, 0) if recompute and not rewrite_sink else 0
-        times = torch.arange(first, self.local_end) if self.relative else torch.arange(start, end)
-        self.keys[:, first + kept : self.local_end] = (k if self.relative else rotate(k, *TABLE.at(times)))[:, kept:]
-        self.values[:, first + kept : self.local_end] = v[:, kept:]
-        keys = self.keys[:, : self.local_end]
-        if self.relative:
-            keys = rotate(keys, *TABLE.at(torch.arange(self.local_end)))
-        return softmax_attention(rotate(q, *TABLE.at(times)), keys, self.values[:, : self.local_end])
-
-
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    scores = torch.einsum("bfshd,bgthd->bhfsgt", q, k) / HEAD_DIM**0.5
-    weights = scores.flatten(-2).softmax(-1).view_as(scores)
-    return torch.einsum("bhfsgt,bgthd->bfshd", weights, v)
 
 
 def make_cache(
@@ -84,7 +48,7 @@ def test_window_sink_and_rewrites_follow_the_reference(
     window: int, sink: int, chunk: int, positions: Positions, rewrite_sink: bool
 ) -> None:
     torch.manual_seed(0)
-    cache, literal = make_cache(window, sink, positions), MovingWindow(window, sink, positions)
+    cache, literal = make_cache(window, sink, positions), MovingWindow(window, sink, positions, TABLE, HEADS)
     for number in range(9):
         frames = range(number * chunk, (number + 1) * chunk)
         for _ in range(3):

@@ -10,9 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from longlive.config import SamplerConfig
+from longlive.noise import chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass
 from longlive.rollout import Rollout, SwitchMode
+from longlive.sampler import FewStepSampler
 from longlive.transformer import CausalWanTransformer
+from tests.longlive.moving_window import MovingWindow
 from tests.longlive.small import LATENT, prompt, small_rollout, small_transformer
 
 SAMPLER = SamplerConfig(denoising_steps=(1000, 500))
@@ -165,6 +168,96 @@ def test_the_chunk_policy_denoises_in_order_and_then_stores_the_clean_chunk() ->
     passes = ChunkPolicy(chunk_frames=3, steps=4).passes(2)
     assert [step.steps for step in passes] == [(index,) * 3 for index in range(5)]
     assert all(step.frames == range(6, 9) and step.store for step in passes)
+
+
+class LiteralMemory:
+    """All layers of a roll-out as the reference keeps them."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        transformer, config = rollout.transformer, rollout.config
+        table, heads = transformer.rotary(*LATENT[1:]), transformer.config.num_heads
+        self.layers = [
+            MovingWindow(config.window_frames, config.sink_frames, config.positions, table, heads)
+            for _ in transformer.blocks
+        ]
+        self.start, self.rewrite_sink = 0, False
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.layers[layer].run(self.start, q, k, v, rewrite_sink=self.rewrite_sink)
+
+
+def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: SwitchMode) -> Tensor:
+    """Sections 3 to 5 of the reference sheet, step by step, with the configuration, seed and model of a roll-out."""
+    transformer, config, memory = like.transformer, like.config, LiteralMemory(like)
+    size, sampler = config.chunk_frames, FewStepSampler(SAMPLER)
+    text, video = transformer.encode_text(prompt(like.seed)), torch.empty(1, 0, *LATENT)
+
+    def forward(latents: Tensor, start: int, timestep: float) -> Tensor:
+        memory.start = start
+        return transformer(latents, torch.full(latents.shape[:2], timestep), text, memory)
+
+    for chunk in range(count):
+        start = chunk * size
+        if chunk in switches:
+            text = transformer.encode_text(prompt(switches[chunk]))
+            held = memory.layers[0].local_end
+            if mode == "clear":
+                for layer in memory.layers:
+                    layer.clear()
+            elif mode == "recache" and held:
+                memory.rewrite_sink = not config.global_sink
+                forward(video[:, -held:], start - held, 0.0)
+                memory.rewrite_sink = False
+        latents = chunk_noise(like.seed, chunk, 0, (1, size, *LATENT))
+        for step, timestep in enumerate(sampler.timesteps[:-1]):
+            clean = latents - timestep / 1000 * forward(latents, start, timestep)
+            if step + 1 < sampler.steps:
+                level = sampler.timesteps[step + 1] / 1000
+                latents = (1 - level) * clean + level * chunk_noise(like.seed, chunk, step + 1, tuple(clean.shape))
+        forward(clean, start, 0.0)
+        video = torch.cat((video, clean), dim=1)
+    return video
+
+
+@pytest.mark.parametrize("positions", ["absolute", "relative"])
+@pytest.mark.parametrize("mode", ["recache", "keep", "clear"])
+@pytest.mark.parametrize(
+    ("window", "sink", "size", "global_sink"),
+    [
+        (6, 2, 2, True),
+        (6, 2, 2, False),
+        (7, 3, 2, True),
+        (9, 3, 3, True),
+        (6, 0, 2, True),
+        (8, 4, 3, True),
+        (5, 1, 2, False),
+    ],
+)
+def test_windows_sinks_and_repeated_switches_follow_the_reference_read_literally(
+    transformer: CausalWanTransformer,
+    positions: str,
+    mode: SwitchMode,
+    window: int,
+    sink: int,
+    size: int,
+    global_sink: bool,
+) -> None:
+    rollout = small_rollout(
+        transformer,
+        positions=positions,
+        chunk_frames=size,
+        window_frames=window,
+        sink_frames=sink,
+        global_sink=global_sink,
+    )
+    switches = {1: 5, 4: 6, 6: 7}
+    expected = literal_video(rollout, 9, switches, mode)
+    made = []
+    for chunk in range(9):
+        if chunk in switches:
+            rollout.switch(prompt(switches[chunk]), mode)
+        made.append(rollout.next_chunk())
+    torch.testing.assert_close(torch.cat(made, dim=1), expected, atol=1e-4, rtol=1e-4)
 
 
 class WindowPolicy:
