@@ -117,6 +117,15 @@ class RolloutConfig(_Config):
     global_sink: bool = True
     context_noise: float = 0.0
 
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> RolloutConfig:
+        if self.window_frames != -1 and self.window_frames < self.sink_frames + self.chunk_frames:
+            raise ValueError(
+                f"window_frames {self.window_frames} must be -1 or hold the sink and a chunk, "
+                f"{self.sink_frames} + {self.chunk_frames} frames"
+            )
+        return self
+
 
 class ModelConfig(_Config):
     """Everything that names a model: its parts, its rollout, the video it makes, and prompts to try it with."""

@@ -69,7 +69,8 @@ class SwitchAdherence:
 def evaluate(model: Model, seeds: range, progress: Callable[[], None] = lambda: None) -> Adherence:
     """Adherence after 3 seconds. ValueError for an empty range of seeds."""
     _check(seeds)
-    hits, control = [], []
+    hits: list[dict[str, bool]] = []
+    control: list[bool] = []
     for seed in seeds:
         rng = random.Random(seed)
         scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)

@@ -21,7 +21,7 @@ WINDOW_CHUNKS = 4  # sink included, and the chunk itself
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`clean` chunks of context, the first `recached` of them bidirectional, then noised `copies` of `first`..`last`."""
+    """`clean` context chunks, the first `recached` of them bidirectional, then noised `copies` of `first`..`last`."""
 
     clean: int
     recached: int

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from longlive.config import TextEncoderConfig, TransformerConfig
-from longlive.rope import RotaryTable
 from longlive.text_encoder import TextEncoder, build_text_encoder
 from longlive.tiny.captions import TEXT_LEN, build_tokenizer, full_caption, partial_caption
 from longlive.tiny.training.block_causal import BlockCausalMemory, Pattern
@@ -46,8 +45,7 @@ class TinyModel(nn.Module):
         self.transformer = CausalWanTransformer(TRANSFORMER)
         self.text_encoder = build_text_encoder(TEXT, "cpu")
         self.tokenizer = build_tokenizer()
-        grid = SIZE // 8 // TRANSFORMER.patch_size[1]
-        self.table = RotaryTable(TRANSFORMER.head_dim, grid, grid)
+        self.table = self.transformer.rotary(SIZE // 8, SIZE // 8)
         self.bfloat16().train()
 
     def muon_names(self) -> list[str]:
