@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from longlive.config import SamplerConfig
+from longlive.config import RolloutConfig, SamplerConfig
 from longlive.noise import chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass
 from longlive.rollout import Rollout, SwitchMode
@@ -290,3 +290,8 @@ def test_another_policy_needs_neither_another_transformer_nor_another_cache(
     assert made.shape == (1, 16, *LATENT)
     assert made.isfinite().all()
     assert rollout.cache.end == 16
+
+
+def test_a_window_too_small_for_its_sink_and_a_chunk_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be -1 or hold"):
+        RolloutConfig(window_frames=5, sink_frames=3, chunk_frames=3)
