@@ -156,13 +156,9 @@ def weather_scores(video: Tensor, mask: Tensor) -> dict[str, float]:
     specks = (grey - grey.median(0).values - 0.06).clamp_min(0) * (subject < 0.1)
     scores = {}
     for name, fall in (("rain", RAIN_FALL), ("snow", SNOW_FALL)):
-        moved = [
-            specks[2 * i : len(specks) - 4 + 2 * i].roll(
-                (round(fall[0] * (4 - 2 * i)), round(fall[1] * (4 - 2 * i))), (1, 2)
-            )
-            for i in range(3)
-        ]
-        scores[name] = float(torch.stack(moved).amin(0).mean())
+        # Where a speck has been four and two frames ago and is now, seen from now.
+        trail = [specks[4 - ago : len(specks) - ago].roll((fall[0] * ago, fall[1] * ago), (1, 2)) for ago in (4, 2, 0)]
+        scores[name] = float(torch.stack(trail).amin(0).mean())
     return scores
 
 

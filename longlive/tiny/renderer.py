@@ -19,8 +19,8 @@ FADE_FRAMES = 10  # a switch cross-fades colour, shape and scenery over this man
 TURN_FRAMES = 4  # and the velocity over this many
 SPEED = 1.0  # pixels per frame, left and right
 HOP_PERIOD, HOP_HEIGHT = 12, 12.0  # frames, pixels
-RAIN_FALL = (4.0, -1.0)  # pixels per frame, down and right
-SNOW_FALL = (1.0, 0.0)
+RAIN_FALL = (4, -1)  # pixels per frame, down and right
+SNOW_FALL = (1, 0)
 GROUND = 51.0  # where the subject stands: the row of its lowest point
 RADIUS = 12.0
 
@@ -87,7 +87,7 @@ def render(clip: Clip, frames: int) -> Tensor:
     for weather, draw in (("rain", _rain), ("snow", _snow)):
         strength = (clip.scene.weather == weather) * (1 - fade) + (after.weather == weather) * fade
         if strength.any():
-            alpha, grey = draw(t, accidents.fall)
+            alpha, grey = draw(frames, accidents.fall)
             picture = torch.lerp(
                 picture, torch.full_like(picture, grey), alpha.unsqueeze(1) * strength.view(-1, 1, 1, 1)
             )
@@ -240,25 +240,31 @@ def _eye_level(kind: str) -> float:
     return {"ball": -3.0, "cube": -3.0, "pyramid": 4.0, "donut": -7.4}[kind]
 
 
-def _rain(t: Tensor, offset: tuple[float, float]) -> tuple[Tensor, float]:
-    """Slanted streaks: opacity `[T, 64, 64]` and their grey level."""
-    dy, dx = _fall(t, offset, RAIN_FALL)
+def _rain(frames: int, offset: tuple[float, float]) -> tuple[Tensor, float]:
+    """Slanted streaks: opacity `[frames, 64, 64]` and their grey level."""
+    dy, dx = _particles(offset)
     along = ((dy * RAIN_FALL[0] + dx * RAIN_FALL[1]) / math.hypot(*RAIN_FALL)).abs()
     across = ((dy * -RAIN_FALL[1] + dx * RAIN_FALL[0]) / math.hypot(*RAIN_FALL)).abs()
-    return ((4.5 - along).clamp(0, 1) * (1.4 - across).clamp(0, 1)).amax(0) * 0.75, 0.92
+    streaks = (4.5 - along).clamp(0, 1) * (1.4 - across).clamp(0, 1)
+    return _falling(streaks.amax(0) * 0.75, RAIN_FALL, frames), 0.92
 
 
-def _snow(t: Tensor, offset: tuple[float, float]) -> tuple[Tensor, float]:
-    """Round flakes: opacity `[T, 64, 64]` and their grey level."""
-    dy, dx = _fall(t, offset, SNOW_FALL)
-    return (2.6 - torch.sqrt(dy**2 + dx**2)).clamp(0, 1).amax(0) * 0.95, 1.0
+def _snow(frames: int, offset: tuple[float, float]) -> tuple[Tensor, float]:
+    """Round flakes: opacity `[frames, 64, 64]` and their grey level."""
+    dy, dx = _particles(offset)
+    flakes = (2.6 - torch.sqrt(dy**2 + dx**2)).clamp(0, 1)
+    return _falling(flakes.amax(0) * 0.95, SNOW_FALL, frames), 1.0
 
 
-def _fall(t: Tensor, offset: tuple[float, float], velocity: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Offsets of every pixel from every particle on the torus: two of `[particles, T, 64, 64]`, broadcastable."""
-    row = _PARTICLES[:, 0].view(-1, 1, 1, 1) + offset[0] + velocity[0] * t.view(1, -1, 1, 1)
-    col = _PARTICLES[:, 1].view(-1, 1, 1, 1) + offset[1] + velocity[1] * t.view(1, -1, 1, 1)
+def _particles(offset: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Rows and columns of every pixel from every particle on the torus: `[particles, 64, 1]`, `[particles, 1, 64]`."""
+    row, col = (_PARTICLES + torch.tensor(offset)).unbind(1)
     return (
-        torch.remainder(_ROWS - row + SIZE / 2, SIZE) - SIZE / 2,
-        torch.remainder(_COLS - col + SIZE / 2, SIZE) - SIZE / 2,
+        torch.remainder(_ROWS - row.view(-1, 1, 1) + SIZE / 2, SIZE) - SIZE / 2,
+        torch.remainder(_COLS - col.view(-1, 1, 1) + SIZE / 2, SIZE) - SIZE / 2,
     )
+
+
+def _falling(pattern: Tensor, fall: tuple[int, int], frames: int) -> Tensor:
+    """The pattern moved by `fall` per frame: whole pixels, so that every frame holds the same particles."""
+    return torch.stack([pattern.roll((fall[0] * t, fall[1] * t), (0, 1)) for t in range(frames)])
