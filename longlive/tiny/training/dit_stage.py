@@ -26,8 +26,8 @@ TRANSFORMER = TransformerConfig(
     dim=192, num_heads=6, ffn_dim=512, num_layers=6, freq_dim=128, text_dim=128, text_len=TEXT_LEN
 )
 TEXT = TextEncoderConfig(vocab_size=160, dim=128, dim_attn=128, dim_ffn=256, num_heads=4, num_layers=2)
-STARTS = Stage("starts", steps=1600, batch=48, adam_lr=2e-3, muon_lr=0.02, ema=0.99, decay_from=0.8)
-CLIPS = Stage("clips", steps=3200, batch=10, adam_lr=2e-3, muon_lr=0.02, ema=0.995, decay_from=0.5)
+STARTS = Stage("starts", steps=1400, batch=48, adam_lr=2e-3, muon_lr=0.02, ema=0.99, decay_from=0.8)
+CLIPS = Stage("clips", steps=2700, batch=10, adam_lr=2e-3, muon_lr=0.02, ema=0.995, decay_from=0.5)
 COPIES = 2
 SHIFT = 3.0
 PURE_NOISE = 0.15  # share of samples that start from nothing
