@@ -23,6 +23,9 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # A proxy on a busy machine is slow, not dead: by default it is killed after five seconds.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
     "RAY_DEDUP_LOGS": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -88,7 +91,7 @@ class Service:
         self._stack.callback(ray.shutdown)
         ray.init(
             address="local",
-            num_cpus=16,
+            num_cpus=4,
             include_dashboard=False,
             object_store_memory=STORE_BYTES,
             configure_logging=False,

@@ -36,6 +36,17 @@ class FragmentsOver(SessionError):
         return f"Session {self.sid!r} is over and its last fragment was handed out. Read the session for the reason."
 
 
+class NoSuchFragment(SessionError):
+    """The reader claims to have a fragment that was never made."""
+
+    def __init__(self, sid: str, chunk: int) -> None:
+        super().__init__(sid, chunk)
+        self.sid, self.chunk = sid, chunk
+
+    def __str__(self) -> str:
+        return f"Session {self.sid!r} has made no fragment {self.chunk} yet: use the X-Fragment of your last one, or none."
+
+
 @dataclass(frozen=True)
 class _Kind:
     """An empty `detail` means that the exception's own text is for people."""
@@ -63,6 +74,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     NoSuchSession: _Kind(HTTPStatus.NOT_FOUND, "no-such-session"),
     SessionOver: _Kind(HTTPStatus.CONFLICT, "session-over"),
     FragmentsOver: _Kind(HTTPStatus.GONE, "fragments-over"),
+    NoSuchFragment: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
     CursorGone: _Kind(HTTPStatus.GONE, "cursor-gone"),
     BadCursor: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
     ReplicaGone: _LOST,

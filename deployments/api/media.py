@@ -10,10 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from deployments.api.errors import FragmentsOver
+from deployments.api.errors import FragmentsOver, NoSuchFragment
 from deployments.api.services import Services
 from deployments.session import Session
-from deployments.store import BadCursor
 from deployments.video_encoder import InitSegment, VideoConfig
 
 PULL_SECONDS = 20.0
@@ -54,9 +53,10 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """The newest fragment (moof + mdat), once there is one after `after`. A slow reader skips by construction."""
         session = await watchable(sid)
-        if after >= session.chunks and after >= 0:
-            raise BadCursor(str(after))
         async with hub.watch(sid, session.owner or "") as ring:
+            newest = -1 if ring.newest is None else ring.newest.chunk
+            if after > max(newest, session.chunks - 1):
+                raise NoSuchFragment(sid, after)
             try:
                 async with asyncio.timeout(PULL_SECONDS):
                     fragment = await ring.newest_after(after)
