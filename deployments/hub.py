@@ -9,11 +9,12 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from deployments.fragments import Fragment, FragmentRing
+from deployments.placement import ReplicaGone
 
 log = logging.getLogger(__name__)
 
 Upstream = Callable[[str, str], AsyncGenerator[Fragment, None]]
-"""(sid, owner) -> the owner's fragments from its newest on; ends with the session, raises when the owner is lost."""
+"""(sid, owner) -> the owner's fragments from its newest on; ends with the session, raises ReplicaGone."""
 
 
 @dataclass
@@ -25,7 +26,7 @@ class _Channel:
 
 
 class Hub:
-    """`lost(sid, owner)` is told when an upstream breaks; `over(sid)` is asked when one has been silent for `idle_s`.
+    """`lost(sid, owner)` is told when the owner is gone; `over(sid)` is asked when one has been silent for `idle_s`.
 
     A channel outlives its last viewer by `keep_s`: a viewer that pulls is away between two requests.
     """
@@ -94,10 +95,12 @@ class Hub:
             async with aclosing(self._upstream(sid, owner)) as fragments:
                 while await self._advance(sid, fragments, ring):
                     pass
-        except Exception as error:
-            log.warning("upstream of %s broke: %s", sid, error)
+        except ReplicaGone:
+            log.warning("the owner of %s is gone", sid)
             with suppress(Exception):
                 await self._lost(sid, owner)
+        except Exception:
+            log.exception("the upstream of %s broke; its viewers have to come again", sid)
         finally:
             ring.close()
 

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
+from ray.exceptions import ActorDiedError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.fragments import Fragment
-from deployments.placement import NoReplicaLeft, Placement
+from deployments.placement import NoReplicaLeft, Placement, ReplicaGone
 from deployments.session import Session
 
 OPEN_SECONDS = 30.0
@@ -54,11 +55,13 @@ class GeneratorPool:
             refusals.append(answer)
 
     async def watch(self, sid: str, owner: str) -> AsyncGenerator[Fragment, None]:
-        """The owner's fragments from its newest on, until the session ends. Raises ReplicaGone, RayActorError."""
+        """The owner's fragments from its newest on, until the session ends. Raises ReplicaGone when it is dead."""
         fragments = self._to(Placement(sid, pin=owner)).options(stream=True).watch.remote(sid)
         try:
             async for fragment in fragments:
                 yield fragment
+        except ActorDiedError as error:
+            raise ReplicaGone(owner) from error
         finally:
             # Dropping the iterator does not stop the owner's side, and it counts who watches.
             fragments.cancel()

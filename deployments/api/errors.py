@@ -44,7 +44,7 @@ class NoSuchFragment(SessionError):
         self.sid, self.chunk = sid, chunk
 
     def __str__(self) -> str:
-        return f"Session {self.sid!r} has made no fragment {self.chunk} yet: use the X-Fragment of your last one, or none."
+        return f"Session {self.sid!r} has made no fragment {self.chunk} yet: send the X-Fragment of your last one."
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return problem(HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Send one JSON object.")
+        return _bad_json()
     errors = [
         {"where": ".".join(str(part) for part in fault["loc"]), "what": fault["msg"], "kind": fault["type"]}
         for fault in faults
@@ -168,9 +168,15 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
     )
 
 
+def _bad_json() -> JSONResponse:
+    return problem(HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Send one JSON object.")
+
+
 def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that json cannot read for other reasons
+        return _bad_json()
     code = status.phrase.lower().replace(" ", "-")
     return problem(status, code, _HTTP_DETAILS.get(status, str(error.detail)), headers=error.headers)
 

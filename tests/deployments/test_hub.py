@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from deployments.fragments import Fragment
 from deployments.hub import Hub
+from deployments.placement import ReplicaGone
 
 
 class FakeOwner:
@@ -76,9 +77,19 @@ async def test_a_lost_owner_is_reported_and_its_viewers_are_let_go() -> None:
     owner = FakeOwner()
     hub = owner.hub()
     async with hub.watch("s", "r") as ring:
-        owner.queue.put_nowait(RuntimeError("actor died"))
+        owner.queue.put_nowait(ReplicaGone("r"))
         assert await ring.newest_after(-1) is None
     assert owner.lost == [("s", "r")]
+    await hub.close()
+
+
+async def test_a_broken_upstream_lets_its_viewers_go_and_accuses_nobody() -> None:
+    owner = FakeOwner()
+    hub = owner.hub()
+    async with hub.watch("s", "r") as ring:
+        owner.queue.put_nowait(RuntimeError("a wire broke"))
+        assert await ring.newest_after(-1) is None
+    assert owner.lost == []
     await hub.close()
 
 
