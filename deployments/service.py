@@ -23,6 +23,8 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Ray's workers are background work by default (15); ours have somebody waiting for the next picture.
+    "RAY_worker_niceness": "0",
     # A proxy on a busy machine is slow, not dead: by default it is killed after five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
