@@ -163,7 +163,7 @@ def train_clips(
                 loss = switch_loss(model, data, stage.batch, seed).mean()
                 return {"loss": loss, "switch": loss}
             case _:
-                loss = start_loss(model, data, 4 * stage.batch, seed).mean()
+                loss = start_loss(model, data, STARTS.batch, seed).mean()
                 return {"loss": loss, "start": loss}
 
     trainer.run(loss_of, report)

@@ -26,6 +26,7 @@ from longlive.transformer import TextContext
 
 SAMPLER = SamplerConfig(timestep_shift=3.0, renoise="predicted")
 STAGE = Stage("few-step", steps=260, batch=8, adam_lr=4e-4, muon_lr=0.004, ema=0.97, warmup=10, decay_from=0.4)
+BORDERS = (2, CHUNKS - 1)  # chunks that switches come with; few, for each is another shape to compile
 BETWEEN = 2  # teacher steps for each served one
 
 
@@ -60,7 +61,7 @@ class FewStepTuning:
             captions = [caption(rng, scene) for scene in scenes]
             clean, last = CHUNKS - 1, CHUNKS - 1
         else:
-            border = rng.randint(1, CHUNKS - 1)
+            border = rng.choice(BORDERS)
             latents, before, scenes = pick(rng, data.switched[border - 1], batch)
             captions = [caption(rng, new, old) for old, new in zip(before, scenes, strict=True)]
             clean, last = CHUNKS - 1, CHUNKS - 1
