@@ -1,0 +1,336 @@
+"""What a client of the service sees, and what the service costs. `python benchmarks/serve.py --json`, some six minutes.
+
+Everything runs on this machine over loopback: the service, its clients and, before it, the bare engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+
+from deployments.service import APP, Service
+from deployments.settings import load_settings
+from report import ROOT, emit, report, spread
+
+PROMPT = "a red ball moves left in the desert at night in the rain"
+FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
+PATIENCE_SECONDS = 30.0
+INCLUDES = {"dit": True, "text_encoder": True, "decode": True, "encode": True, "http": True, "display": False}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running service."""
+
+    url: str
+    http: httpx.AsyncClient
+
+    async def create(self) -> str:
+        answer = await self.http.post("/v1/sessions", json={"prompt": PROMPT, "seed": 0})
+        answer.raise_for_status()
+        return answer.json()["id"]
+
+    async def session(self, sid: str) -> dict[str, Any]:
+        return (await self.http.get(f"/v1/sessions/{sid}")).raise_for_status().json()
+
+    @asynccontextmanager
+    async def watched(self, sid: str) -> AsyncIterator[Viewer]:
+        """A viewer of a session, which ends after it. What goes wrong with the viewer is raised."""
+        viewer = Viewer(self, sid)
+        pulling = asyncio.create_task(viewer.pull())
+        try:
+            yield viewer
+        finally:
+            pulling.cancel()
+            await asyncio.wait([pulling])
+            await self.http.delete(f"/v1/sessions/{sid}")
+        if not pulling.cancelled():
+            pulling.result()
+
+
+@dataclass
+class Viewer:
+    """Pulls every fragment of a session, as the page does, and notes when each of them was all here."""
+
+    target: Target
+    sid: str
+    arrivals: dict[int, float] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def pull(self) -> None:
+        after = -1
+        while True:
+            answer = await self.target.http.get(f"/v1/sessions/{self.sid}/fragments", params={"after": after})
+            if answer.status_code == httpx.codes.OK:
+                after = int(answer.headers["X-Fragment"])
+                self.arrivals[after] = time.perf_counter()
+                self.news.set()
+            elif answer.status_code != httpx.codes.NO_CONTENT:
+                raise RuntimeError(f"GET fragments after {after}: {answer.status_code} {answer.text}")
+
+    async def reached(self, chunk: int) -> float:
+        """When the first fragment of at least this number came."""
+        while not (there := [at for number, at in self.arrivals.items() if number >= chunk]):
+            self.news.clear()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self.news.wait()
+        return min(there)
+
+
+async def first_frame(target: Target, times: int) -> dict[str, float]:
+    """From sending the request for a session to holding its first fragment, milliseconds; the service is warm."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        async with target.watched(await target.create()) as viewer:
+            taken.append(1000 * (await viewer.reached(0) - start))
+        await asyncio.sleep(0.3)
+    return spread(taken, 0)
+
+
+async def new_prompt(target: Target, times: int) -> dict[str, Any]:
+    """From the 202 of a prompt to holding the first fragment that follows it, milliseconds."""
+    taken, answered = [], []
+    async with target.watched(await target.create()) as viewer:
+        await viewer.reached(6)
+        for number in range(times):
+            text = FOLLOW_UPS[number % len(FOLLOW_UPS)]
+            sent = time.perf_counter()
+            answer = await target.http.post(f"/v1/sessions/{viewer.sid}/prompts", json={"text": text})
+            accepted = time.perf_counter()
+            answer.raise_for_status()
+            answered.append(1000 * (accepted - sent))
+            chunk = await _applied_chunk(target, viewer.sid, answer.json()["prompt_id"])
+            taken.append(1000 * (await viewer.reached(chunk) - accepted))
+            # Prompts come at any point of a chunk's cycle: do not fall in step with it.
+            await asyncio.sleep(1.0 + 0.13 * number)
+    return {"first_new_frame_ms": spread(taken, 0), "accepted_ms": spread(answered, 0)}
+
+
+async def _applied_chunk(target: Target, sid: str, prompt_id: str) -> int:
+    while True:
+        page = (await target.http.get(f"/v1/sessions/{sid}/timeline", params={"limit": 1000})).raise_for_status()
+        for entry in page.json()["data"]:
+            if entry["type"] == "prompt.applied" and entry["prompt_id"] == prompt_id:
+                return entry["chunk"]
+        await asyncio.sleep(0.05)
+
+
+async def stalls(target: Target, sessions: int, seconds: float) -> dict[str, Any]:
+    """How often sessions watched at the same time came too late; none were refused if `accepted` equals `asked`."""
+    async with AsyncExitStack() as stack:
+        viewers = []
+        for _ in range(sessions):
+            try:
+                viewers.append(await stack.enter_async_context(target.watched(await target.create())))
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    raise
+        await asyncio.sleep(seconds)
+        states = [await target.session(viewer.sid) for viewer in viewers]
+    return {
+        "asked": sessions,
+        "accepted": len(viewers),
+        "seconds": seconds,
+        "stalls": [state["stalls"] for state in states],
+        "media_seconds": [round(state["media_seconds"], 2) for state in states],
+    }
+
+
+async def unpaced_rate(target: Target, seconds: float) -> float:
+    """Chunks per second of a session that runs as fast as it can, encoded, published and pulled over HTTP."""
+    async with target.watched(await open_unpaced()) as viewer:
+        await viewer.reached(8)
+        start, before = time.perf_counter(), (await target.session(viewer.sid))["chunks"]
+        await asyncio.sleep(seconds)
+        return ((await target.session(viewer.sid))["chunks"] - before) / (time.perf_counter() - start)
+
+
+async def stopped_reader(target: Target, ingress: int, seconds: float) -> dict[str, Any]:
+    """Memory of the ingress while a reader of `live.mp4` has stopped reading.
+
+    The session is an unpaced one, so that many times more is produced than a viewer in real time would leave behind.
+    """
+    sid = await open_unpaced()
+    host, port = target.url.removeprefix("http://").split(":")
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect((host, int(port)))
+        reader.sendall(f"GET /v1/sessions/{sid}/live.mp4 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        reader.recv(1024)
+        await asyncio.sleep(3)
+        before, chunks = resident_mib(ingress), (await target.session(sid))["chunks"]
+        await asyncio.sleep(seconds)
+        after, chunks = resident_mib(ingress), (await target.session(sid))["chunks"] - chunks
+    await target.http.delete(f"/v1/sessions/{sid}")
+    return {
+        "seconds": seconds,
+        "chunks_meanwhile": chunks,
+        "ingress_before_mib": round(before, 1),
+        "ingress_growth_mib": round(after - before, 1),
+    }
+
+
+async def open_unpaced() -> str:
+    """A session without a clock. The HTTP API has none, so this one is opened at the generators."""
+    from ray import serve
+
+    from deployments.pool import GeneratorPool
+
+    sid = secrets.token_hex(10)
+    await GeneratorPool(serve.get_deployment_handle("Generator", APP)).open(sid, PROMPT, seed=0, paced=False)
+    return sid
+
+
+def say(step: str) -> None:
+    """Progress, for the one who waits."""
+    print(f"... {step}", file=sys.stderr, flush=True)
+
+
+def bare_engine(model: str) -> dict[str, Any]:
+    """The results of `benchmarks/engine.py` in a process of its own."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "engine.py"), "--json", "--model", model]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["results"]
+
+
+def start_and_stop(port: int, model: str) -> dict[str, Any]:
+    """`longlive serve` as a process: seconds until /readyz says yes, seconds from SIGINT until it is gone."""
+    with tempfile.TemporaryDirectory(prefix="bench") as data:
+        command = [str(Path(sys.executable).with_name("longlive")), "serve", "--port", str(port)]
+        command += ["--data-dir", data, "--model", model]
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while not _ready(f"http://127.0.0.1:{port}/readyz"):
+                if process.poll() is not None:
+                    raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}")
+                time.sleep(0.1)
+            ready = time.perf_counter() - start
+            family = descendants(process.pid)
+            resident = sum(resident_mib(pid) for pid in (process.pid, *family))
+            stopping = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            code = process.wait(timeout=120)
+            stopped = time.perf_counter() - stopping
+        return {
+            "ready_seconds": round(ready, 1),
+            "stop_seconds": round(stopped, 1),
+            "exit_status": code,
+            "processes": len(family) + 1,
+            "resident_mib": round(resident),
+            "processes_left": sum(_alive(pid) for pid in family),
+        }
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below one, by /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it ended meanwhile
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process still runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of a process, shared pages divided among those who share them."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+def ingress_pid() -> int:
+    """The process of this service's ingress replica."""
+    for pid in descendants(os.getpid()):
+        if b"ServeReplica:longlive:Ingress" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    raise RuntimeError("no ingress replica below this process")
+
+
+async def measure(url: str, seconds: float) -> dict[str, Any]:
+    """Everything that needs the running service."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        target = Target(url, http)
+        say("first frame of a warm session")
+        await first_frame(target, 2)  # warms every part up
+        results: dict[str, Any] = {"warm_session_first_fragment_ms": await first_frame(target, 10)}
+        say("new prompts")
+        results["prompt"] = await new_prompt(target, 12)
+        for name, sessions in (("one_session", 1), ("two_sessions", 2)):
+            say(f"{sessions} live for {seconds:g} s")
+            results[name] = await stalls(target, sessions, seconds)
+        say("an unpaced render")
+        results["unpaced_chunks_per_second"] = round(await unpaced_rate(target, seconds / 2), 2)
+        say(f"a reader that stops reading for {seconds:g} s")
+        results["stopped_reader"] = await stopped_reader(target, ingress_pid(), seconds)
+        return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--model", default="tiny", help="a preset or a folder with a model")
+    parser.add_argument("--port", type=int, default=8790)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the longer measurements")
+    arguments = parser.parse_args()
+
+    say("start and stop")
+    results: dict[str, Any] = {"process": start_and_stop(arguments.port, arguments.model)}
+    say("the bare engine, before")
+    before = bare_engine(arguments.model)
+    say("starting the service")
+    with tempfile.TemporaryDirectory(prefix="bench") as data:
+        settings = load_settings(port=arguments.port, data_dir=Path(data), model=arguments.model)
+        with Service(settings) as service:
+            results |= asyncio.run(measure(service.url, arguments.seconds))
+    say("the bare engine, after")
+    after = bare_engine(arguments.model)
+    # The engine before and after the service: on a machine that others use, its speed drifts.
+    bare = 1 / median([before["chunk_seconds"]["median"], after["chunk_seconds"]["median"]])
+    results["bare_engine_chunks_per_second"] = round(bare, 2)
+    results["service_over_engine"] = round(results["unpaced_chunks_per_second"] / bare, 3)
+    results["engine"] = {key: before[key] for key in ("model", "picture", "dtype", "real_time_factor")}
+    emit(report("serve", INCLUDES, results), arguments.json)
+
+
+if __name__ == "__main__":
+    main()
