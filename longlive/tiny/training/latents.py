@@ -27,9 +27,9 @@ START_FRAMES = 1 + 4 * (CHUNK - 1)
 class DataSize:
     """Clips per kind, over all processes: without a switch, with one at each chunk border, and first chunks alone."""
 
-    plain: int = 3600
-    switched: int = 900  # at each of the borders 1..4
-    starts: int = 16000
+    plain: int = 3000
+    switched: int = 750  # at each of the borders 1..4
+    starts: int = 12000
 
 
 @dataclass(slots=True)
