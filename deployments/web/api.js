@@ -21,7 +21,7 @@ export async function ask(url, options = {}) {
     answer = await fetch(url, options);
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new Problem(0, "unreachable", "The service does not answer.");
+    throw new Problem(0, "unreachable", "The service does not answer. Is it running?");
   }
   if (answer.ok) return answer;
   const isProblem = answer.headers.get("content-type")?.startsWith("application/problem+json");

@@ -6,6 +6,7 @@ import {
 import { LivePlayer } from "./player.js";
 import { TimeLine } from "./timeline.js";
 
+const OVER = ["ended", "failed"];
 const RETRY_MS = 2000;
 const CRISP_BELOW = 256; // pixels of width: smaller pictures are enlarged without smoothing
 const SENTENCES = {
@@ -39,7 +40,8 @@ class Page {
     addEventListener("hashchange", () => this.#route());
     this.#timeLine.addEventListener("shown", ({ detail }) => {
       this.#promptSeconds = detail.seconds;
-      this.#say(`Live. “${detail.text}” is on the screen.`);
+      const stands = this.#parts.status.dataset.state !== "playing";
+      if (!stands) this.#say(`Live. “${detail.text}” is on the screen.`);
     });
     const draw = () => {
       if (this.#id) this.#timeLine.draw(...this.#times());
@@ -143,6 +145,8 @@ class Page {
       await this.#watch(id, signal);
     } catch (problem) {
       if (signal.aborted) return;
+      this.#parts.prompt.value ||= this.#session?.prompt ?? "";
+      this.#close();
       this.#view = "idle";
       this.#say("");
       this.#complain(problem);
@@ -151,7 +155,7 @@ class Page {
 
   /** Plays until the session is over. A player may end before that, for example with the process that fed it. */
   async #watch(id, signal) {
-    while (!this.#session.status.match(/ended|failed/)) {
+    while (!OVER.includes(this.#session.status)) {
       this.#player = new LivePlayer(this.#parts.video, pathOf(id, "/init.mp4"), pathOf(id, "/fragments"));
       this.#player.addEventListener("state", ({ detail }) => this.#say(SENTENCES[detail], detail));
       await this.#player.play();
@@ -174,7 +178,6 @@ class Page {
     if (this.#view === "over") return;
     this.#session = session;
     this.#view = "over";
-    this.#timeLine.finish();
     if (session.status === "failed") {
       this.#say(`Failed. ${session.reason} Press Enter to start again.`, "failed");
       this.#parts.prompt.value ||= session.prompt;
@@ -231,14 +234,14 @@ class Page {
   }
 
   #showStatistics() {
-    if (!this.#player || this.#view === "idle") return;
+    if (!this.#player || this.#view !== "live") return;
     const { shown, dropped, behind, stalls, skipped } = this.#player.statistics;
     const before = this.#shownBefore;
     const at = performance.now();
     this.#shownBefore = { frames: shown, at };
     const rate = Math.max(0, shown - before.frames) / ((at - before.at) / 1000);
     const lines = {
-      "frames per second": rate.toFixed(1),
+      "frames/s": rate.toFixed(1),
       "behind the newest": behind === null ? "–" : `${behind.toFixed(1)} s`,
       "stalls": stalls,
       "fragments skipped": skipped,

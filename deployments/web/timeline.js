@@ -66,13 +66,10 @@ export class TimeLine extends EventTarget {
       case "prompt.refused":
         this.#update(entry.prompt_id, { state: "refused", reason: entry.reason });
         break;
-    }
-  }
-
-  /** The video is over: what was not applied by now never will be. */
-  finish() {
-    for (const { id, state } of this.#prompts.values()) {
-      if (state === "asked") this.#update(id, { state: "refused", reason: "The video ended before this took effect." });
+      case "session.ended":
+      case "session.failed":
+        this.#finish();
+        break;
     }
   }
 
@@ -100,6 +97,13 @@ export class TimeLine extends EventTarget {
       tick.style.left = percent(seconds);
       tick.textContent = seconds < from + SPAN ? clockTime(seconds) : "";
     });
+  }
+
+  /** The video is over: what was not applied by now never will be. */
+  #finish() {
+    for (const { id, state } of this.#prompts.values()) {
+      if (state === "asked") this.#update(id, { state: "refused", reason: "The video ended before this took effect." });
+    }
   }
 
   #show(prompt) {
