@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from deployments.fragments import Fragment, FragmentRing
@@ -62,7 +63,8 @@ class Hub:
         channel = self._channels.get(sid)
         if channel is None:
             channel = self._channels[sid] = _Channel()
-            channel.pump = asyncio.create_task(self._pump(sid, owner, channel.ring), name=f"watch {sid}")
+            # A context of its own: Serve cancels the calls made in that of a viewer when this one leaves.
+            channel.pump = asyncio.create_task(self._pump(sid, owner, channel), context=Context())
         if channel.closing:
             channel.closing.cancel()
             channel.closing = None
@@ -88,21 +90,27 @@ class Hub:
         if channel.pump:
             channel.pump.cancel()
         channel.ring.close()
-        self._channels.pop(sid, None)
+        if self._channels.get(sid) is channel:
+            del self._channels[sid]
 
-    async def _pump(self, sid: str, owner: str, ring: FragmentRing) -> None:
+    async def _pump(self, sid: str, owner: str, channel: _Channel) -> None:
+        over = False
         try:
             async with aclosing(self._upstream(sid, owner)) as fragments:
-                while await self._advance(sid, fragments, ring):
+                while await self._advance(sid, fragments, channel.ring):
                     pass
+            over = True
         except ReplicaGone:
+            over = True
             log.warning("the owner of %s is gone", sid)
             with suppress(Exception):
                 await self._lost(sid, owner)
         except Exception:
             log.exception("the upstream of %s broke; its viewers have to come again", sid)
         finally:
-            ring.close()
+            channel.ring.close()
+            if not over and self._channels.get(sid) is channel:
+                del self._channels[sid]  # who comes again gets a new upstream
 
     async def _advance(self, sid: str, fragments: AsyncIterator[Fragment], ring: FragmentRing) -> bool:
         """Pass on one fragment. False: there will be no more."""

@@ -63,7 +63,9 @@ def routes(services: Services) -> APIRouter:
             except TimeoutError:
                 return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
         if fragment is None:
-            raise FragmentsOver(sid)
+            if (await services.timeline.session(sid)).status.over:
+                raise FragmentsOver(sid)
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
         numbers = {
             "X-Fragment": str(fragment.chunk),
             "X-First-Frame": str(fragment.first_frame),

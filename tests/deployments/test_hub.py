@@ -83,12 +83,16 @@ async def test_a_lost_owner_is_reported_and_its_viewers_are_let_go() -> None:
     await hub.close()
 
 
-async def test_a_broken_upstream_lets_its_viewers_go_and_accuses_nobody() -> None:
+async def test_a_broken_upstream_lets_its_viewers_come_again_and_accuses_nobody() -> None:
     owner = FakeOwner()
     hub = owner.hub()
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(RuntimeError("a wire broke"))
         assert await ring.newest_after(-1) is None
+    async with hub.watch("s", "r") as ring:
+        owner.queue.put_nowait(0)
+        assert await ring.newest_after(-1) is not None
+    assert owner.opened == 2
     assert owner.lost == []
     await hub.close()
 
