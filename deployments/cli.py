@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from deployments.cli_input import DType, DTypeOption, Mode, ModelOption, WrongInput, load_model, users_input
+from deployments.cli_tiny import eval_app, train_app
+
 if TYPE_CHECKING:
     import torch
 
-    from longlive.model import Model
     from longlive.verify import CaseResult
 
 WRONG_INPUT = 2
@@ -28,24 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Video without end, steered with words while it plays.",
 )
-
-
-class Mode(StrEnum):
-    """What a prompt switch does with what the model remembers of the video so far."""
-
-    recache = "recache"
-    keep = "keep"
-    clear = "clear"
-
-
-class DType(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-    def torch(self) -> torch.dtype:
-        import torch
-
-        return {DType.float32: torch.float32, DType.bfloat16: torch.bfloat16}[self]
+app.add_typer(train_app, name="train")
+app.add_typer(eval_app, name="eval")
 
 
 def main() -> None:
@@ -62,25 +45,6 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     sys.exit(code)
-
-
-class WrongInput(Exception):
-    """What the user gave cannot be used; the message says what to do instead."""
-
-
-@contextmanager
-def users_input() -> Iterator[None]:
-    """Around code whose failures are about what the user named or wrote, not about us."""
-    from longlive.checkpoints import CheckpointError
-
-    try:
-        yield
-    except (CheckpointError, OSError, ValueError) as error:
-        raise WrongInput(" ".join(str(error).split())) from error
-
-
-ModelOption = Annotated[str, typer.Option("--model", help="A preset ('tiny') or a folder with a model.")]
-DTypeOption = Annotated[DType | None, typer.Option(help="Number format; by default whichever is faster here.")]
 
 
 @app.command()
@@ -108,7 +72,7 @@ def generate(
 
     console = Console(stderr=True)
     with users_input():
-        engine = _load_model(model, dtype)
+        engine = load_model(model, dtype)
         for text in (prompt, *(text for _, text in switches)):
             if unknown := engine.unknown_words(text):
                 console.print(f"The model does not know, and ignores: {', '.join(unknown)}", markup=False)
@@ -137,12 +101,6 @@ def parse_switch(text: str) -> tuple[float, str]:
         raise WrongInput(f"--switch '{text}' is not SECONDS:PROMPT; write it as --switch 5.0:'it rains'") from None
 
 
-def _load_model(name: str, dtype: DType | None) -> Model:
-    from longlive.pipeline import load_model
-
-    return load_model(name, dtype=dtype.torch() if dtype else None)
-
-
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A folder of goldens: config, weights, inputs, outputs.")],
@@ -162,15 +120,14 @@ def verify(
                 print(verdict(result), flush=True)
     passed = sum(result.passed for result in results)
     if as_json:
-        _print_json(
-            {
-                "folder": str(folder),
-                "dtype": dtype.value,
-                "device": device,
-                "passed": passed == len(results),
-                "cases": [asdict(result) for result in results],
-            }
-        )
+        document = {
+            "folder": str(folder),
+            "dtype": dtype.value,
+            "device": device,
+            "passed": passed == len(results),
+            "cases": [asdict(result) for result in results],
+        }
+        print(json.dumps(document, indent=2))
     else:
         print(f"{passed} of {len(results)} cases passed")
     raise typer.Exit(0 if passed == len(results) else 1)
@@ -223,7 +180,8 @@ def serve(
         raise WrongInput(" ".join(str(error).split())) from error
     from rich.console import Console
 
-    from deployments.service import serve_until_stopped
+    from deployments.redis_server import RedisServerError
+    from deployments.service import AddressTaken, serve_until_stopped
 
     with Console(stderr=True).status("starting") as status:
 
@@ -231,8 +189,7 @@ def serve(
             status.stop()
             print(f"LongLive is ready: {url}   (API: {url}/docs, stop with Ctrl-C)", flush=True)
 
-        serve_until_stopped(settings, lambda step: status.update(step), ready)
-
-
-def _print_json(document: object) -> None:
-    print(json.dumps(document, indent=2))
+        try:
+            serve_until_stopped(settings, lambda step: status.update(step), ready)
+        except (AddressTaken, RedisServerError) as error:
+            raise WrongInput(str(error)) from error

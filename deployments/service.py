@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -33,6 +34,10 @@ _ENVIRONMENT = {
 }
 
 
+class AddressTaken(Exception):
+    """Nothing can listen where the settings say; the text, one line, says what to do."""
+
+
 class Service:
     """Start it, use `url`, stop it; or use it as a context manager. From the main thread, one in a process."""
 
@@ -47,7 +52,10 @@ class Service:
         return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._settings.port}"
 
     def start(self) -> None:
-        """Returns when sessions can be created. Raises RedisServerError, and what Ray raises where it cannot start."""
+        """Returns when sessions can be created.
+
+        Raises AddressTaken, RedisServerError, and what Ray raises where it cannot start.
+        """
         try:
             self._start()
         except BaseException:
@@ -70,6 +78,7 @@ class Service:
     def _start(self) -> None:
         settings = self._settings
         logs.configure(settings.log_level)
+        _require_free(settings.host, settings.port)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         redis_url = settings.redis_url
@@ -108,6 +117,15 @@ class Service:
         from deployments.app import build
 
         serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Ray's proxies share their port with whoever asks, so a second service would take every other request."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        fault = error.strerror or str(error)
+        raise AddressTaken(f"cannot listen on {host}:{port} ({fault}); choose another --port or --host") from error
 
 
 def serve_until_stopped(settings: Settings, progress: Callable[[str], None], ready: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_help_names_the_commands_without_loading_torch_or_ray() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
-    assert all(command in done.stdout for command in ("generate", "verify", "serve"))
+    assert all(command in done.stdout for command in ("generate", "verify", "serve", "train", "eval"))
 
 
 def test_generate_writes_a_clip_and_says_which_words_it_did_not_know(
@@ -75,6 +76,12 @@ def test_generate_writes_a_clip_and_says_which_words_it_did_not_know(
         (["verify", str(GOLDENS), "--device", "abacus"], "give cpu"),
         (["verify", str(GOLDENS), "--cases", ","], "name cases"),
         (["serve", "--port", "99999"], "LONGLIVE_PORT"),
+        (["serve", "--host", "203.0.113.1", "--port", "8000"], "choose another"),
+        (["train", "large"], "No such command"),
+        (["train", "tiny", "--resume"], "no stopped run"),
+        (["eval", "tiny", "--seeds", "3:3"], "A:B"),
+        (["eval", "tiny", "--seeds", "-1:3"], "A:B"),
+        (["eval", "tiny", "--seeds", "0:2", "--switch", "blend"], "recache"),
     ],
 )
 def test_wrong_input_gets_one_line_that_says_what_to_do(
@@ -134,3 +141,42 @@ def test_verify_fails_when_a_case_is_not_there_or_an_expected_number_is_wrong(
         ["FAIL", "t5.output_raw"],
         ["pass", "t5.prompt_embeds"],
     ]
+
+
+def test_a_port_that_is_taken_is_wrong_input_for_serve(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, err = run(capsys, "serve", "--port", port, "--data-dir", tmp_path)
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+
+
+def test_a_stopped_training_is_not_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "vae.pt").touch()
+    code, _, err = run(capsys, "train", "tiny", "--work", tmp_path, "--out", tmp_path / "model")
+    assert code == 2
+    assert "--resume" in err
+
+
+def test_eval_reports_shares_of_matching_readouts(capsys: pytest.CaptureFixture[str], untrained_folder: Path) -> None:
+    code, out, _ = run(capsys, "eval", "tiny", "--seeds", "5:7", "--json", "--model", untrained_folder)
+    document = json.loads(out)
+    assert code == 0
+    assert document["n"] == 2
+    assert set(document["attributes"]) == {"kind", "colour", "motion", "place", "time", "weather"}
+    assert document["overall"] == pytest.approx(sum(document["attributes"].values()) / 6)
+    assert 0 <= document["control"] <= 1
+
+
+def test_eval_reports_the_new_prompt_two_and_four_seconds_after_a_switch(
+    capsys: pytest.CaptureFixture[str], untrained_folder: Path
+) -> None:
+    arguments = ("--seeds", "5:6", "--switch", "keep", "--model", untrained_folder)
+    code, out, _ = run(capsys, "eval", "tiny", *arguments, "--json")
+    document = json.loads(out)
+    assert (code, document["mode"]) == (0, "keep")
+    assert [part["seconds"] for part in document["after_switch"]] == [2.0, 4.0]
+    assert all(0 <= part["changed"] <= 1 for part in document["after_switch"])
+    _, out, _ = run(capsys, "eval", "tiny", *arguments)
+    changed = [line.split() for line in out.splitlines() if line.strip().startswith("changed ")]
+    assert changed == [["changed", f"{part['changed']:.3f}"] for part in document["after_switch"]]
