@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from redis_store import Store
 from service_client import Client
+from service_process import ServiceProcess
 
 from deployments.leases import Leases
 from deployments.redis_server import RedisServer
-from deployments.service import Service
-from deployments.settings import load_settings
 from deployments.store import connect
 from deployments.timeline import Timeline
 from longlive.checkpoints import CheckpointError
@@ -43,19 +41,18 @@ def served_model(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def service(served_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Ray, Serve, Redis, two generators with two slots each: real, and shared by every test over HTTP."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = load_settings(
-        port=port, model=served_model, generators=2, slots=2, data_dir=tmp_path_factory.mktemp("service")
-    )
-    with Service(settings) as service:
-        yield service
+def service(served_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """`longlive serve` with Ray, Serve, Redis and two generators: real, and shared by every test over HTTP."""
+    process = ServiceProcess(tmp_path_factory.mktemp("service"), served_model)
+    try:
+        process.wait_until_ready()
+        yield process
+    finally:
+        left = process.interrupt()
+    assert left == [], f"Ctrl-C left processes behind; the service said:\n{process.output}"
 
 
 @pytest.fixture
-async def client(service: Service) -> AsyncIterator[Client]:
+async def client(service: ServiceProcess) -> AsyncIterator[Client]:
     async with Client(base_url=service.url, timeout=40.0) as client:
         yield client

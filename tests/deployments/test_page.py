@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 from browser import Watcher, watching
 from service_client import Client
+from service_process import ServiceProcess
 
-from deployments.service import Service
 from longlive.tiny import readouts
 from tests.support import find_chromium
 
@@ -18,7 +18,7 @@ FOLLOW_UP = "a red ball hops in the city at night in clear weather"
 
 
 @pytest.fixture
-async def watcher(service: Service, client: Client) -> AsyncIterator[Watcher]:
+async def watcher(service: ServiceProcess, client: Client) -> AsyncIterator[Watcher]:
     """Somebody who has just opened the page; what they started is ended."""
     async with watching(find_chromium(), service.url) as watcher:
         yield watcher

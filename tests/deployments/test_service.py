@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
-from ray.serve.context import _get_global_client
-from service_client import Client, decode
+import torch
+from service_client import Client, Watched, decode
+from service_process import ServiceProcess
 
-OVER = ("ended", "failed")
+from longlive.tiny.captions import full_caption
+from longlive.tiny.readouts import read
+from longlive.tiny.world import Scene
 
 
 async def test_a_created_session_says_where_everything_is(client: Client) -> None:
@@ -81,6 +84,31 @@ async def test_a_prompt_is_applied_at_the_frame_that_the_timeline_names(client: 
     assert applied["frame"] in after.first_frames
     assert applied["media_seconds"] == applied["frame"] / created["fps"]
     assert session["prompt"] == "a blue ball at night"
+
+
+async def test_the_picture_follows_the_prompt(client: Client) -> None:
+    if (await client.get("/v1/model")).json()["name"] == "untrained":
+        pytest.skip("there is no trained model here: `longlive train tiny` makes it")
+    rng = random.Random(0)
+    one = Scene("ball", "red", "right", "meadow", "day", "clear")
+    two = Scene("ball", "blue", "right", "desert", "night", "clear")
+    async with client.session(full_caption(rng, one), seed=1) as created:
+        sid = created["id"]
+        before = await client.watch(sid, 4)
+        await client.post(f"/v1/sessions/{sid}/prompts", json={"text": full_caption(rng, two)})
+        after = await client.watch(sid, 9, after=before.numbers[-1])
+        applied = await client.entry(sid, "prompt.applied")
+    seen_before, seen_after = (_readouts(watched) for watched in (before, after))
+    assert applied["frame"] + 4 * created["fps"] <= after.first_frames[-1]
+    changed = one.changed(two)
+    assert sum(seen_before[name] == getattr(one, name) for name in changed) >= 2
+    assert sum(seen_after[name] == getattr(two, name) for name in changed) >= 2
+
+
+def _readouts(watched: Watched) -> dict[str, str | None]:
+    """What the last two seconds show."""
+    video, _ = watched.decode()
+    return read(torch.from_numpy(video[-32:]).permute(0, 3, 1, 2))
 
 
 async def test_unknown_words_are_told(client: Client) -> None:
@@ -184,21 +212,28 @@ async def test_ready_and_described(client: Client) -> None:
     assert (model["width"] % 16, model["fps"]) == (0, 16)
 
 
-async def test_a_killed_generator_fails_its_sessions_and_no_others(client: Client) -> None:
+async def test_a_killed_generator_fails_its_sessions_and_no_others(client: Client, service: ServiceProcess) -> None:
     async with client.session() as one, client.session() as two, client.session() as three:
-        doomed = one["owner"]
-        spared = next(each for each in (two, three) if each["owner"] != doomed)
-        live = asyncio.create_task(_read_to_the_end(client, one["id"]))
-        await client.watch(one["id"], 1)
-        os.kill(_process_of(doomed), signal.SIGKILL)
-        session = await client.until(one["id"], lambda session: session["status"] in OVER)
-        await live
-        assert session["status"] == "failed"
-        assert "gone" in session["reason"]
-        assert (await client.timeline(one["id"]))[-1]["type"] == "session.failed"
-        gone = await client.get(f"/v1/sessions/{one['id']}/fragments", params={"after": session["chunks"] - 1})
-        assert gone.status_code == 410
-        assert (await client.watch(spared["id"], 2)).fragments
+        sessions = {each["id"]: each["owner"] for each in (one, two, three)}
+        await asyncio.gather(*(client.watch(sid, 1) for sid in sessions))
+        ends = {sid: asyncio.create_task(_read_to_the_end(client, sid)) for sid in sessions}
+        os.kill(service.processes(of="Generator")[0], signal.SIGKILL)
+        await asyncio.wait(ends.values(), return_when=asyncio.FIRST_COMPLETED)
+        doomed = {sessions[sid] for sid, end in ends.items() if end.done()}
+        for sid, owner in sessions.items():
+            if owner in doomed:
+                await ends[sid]
+                session = await client.until(sid, lambda session: session["status"] != "live")
+                assert session["status"] == "failed"
+                assert "gone" in session["reason"]
+                assert (await client.timeline(sid))[-1]["type"] == "session.failed"
+                gone = await client.get(f"/v1/sessions/{sid}/fragments")
+                assert gone.status_code == 410
+            else:
+                assert len((await client.watch(sid, 2)).fragments) == 2
+                assert not ends[sid].done()
+        assert len(doomed) == 1
+    await asyncio.gather(*ends.values())
     async with client.session() as after:
         assert (await client.watch(after["id"], 2)).decode()[1] == list(range(21))
 
@@ -207,9 +242,3 @@ async def _read_to_the_end(client: Client, sid: str) -> None:
     async with client.stream("GET", f"/v1/sessions/{sid}/live.mp4") as answer:
         async for _ in answer.aiter_bytes():
             pass
-
-
-def _process_of(replica: str) -> int:
-    details = ray.get(_get_global_client()._controller.get_serve_instance_details.remote())
-    generators = details["applications"]["longlive"]["deployments"]["Generator"]["replicas"]
-    return next(each["pid"] for each in generators if each["replica_id"] == replica)
