@@ -146,9 +146,8 @@ class Page {
     } catch (problem) {
       if (signal.aborted) return;
       this.#parts.prompt.value ||= this.#session?.prompt ?? "";
-      this.#close();
-      this.#view = "idle";
-      this.#say("");
+      history.replaceState(null, "", location.pathname); // what cannot be opened need not be tried at each reload
+      this.#route();
       this.#complain(problem);
     }
   }
