@@ -9,13 +9,14 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup serve test test-slow lint format chromium
+.PHONY: help setup serve test test-slow lint format numbers chromium
 
 help:
 	@echo "make serve      start the service and print its address"
 	@echo "make test       lint, check types, run the tests"
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make setup      only install what the others need"
+	@echo "make numbers    measure everything the README claims, and rewrite its table"
 	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
 
 setup: .venv/.installed chromium
@@ -37,6 +38,14 @@ lint: .venv/.installed
 format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+numbers: .venv/.installed
+	mkdir -p docs/numbers
+	$(BIN)/longlive eval tiny --json > docs/numbers/eval.json
+	$(BIN)/longlive eval tiny --switch recache --json > docs/numbers/eval_switch.json
+	$(BIN)/python benchmarks/engine.py --json > docs/numbers/engine.json
+	$(BIN)/python benchmarks/serve.py --json > docs/numbers/serve.json
+	$(BIN)/python benchmarks/table.py docs/numbers
 
 # torch comes first and by its exact version, so that a CPU build named by TORCH_INDEX is not replaced afterwards.
 .venv/.installed: pyproject.toml scripts/make_venv.sh
