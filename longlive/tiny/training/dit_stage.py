@@ -27,7 +27,7 @@ TRANSFORMER = TransformerConfig(
 )
 TEXT = TextEncoderConfig(vocab_size=160, dim=128, dim_attn=128, dim_ffn=256, num_heads=4, num_layers=2)
 STARTS = Stage("starts", steps=1400, batch=48, adam_lr=2e-3, muon_lr=0.02, ema=0.99, decay_from=0.8)
-CLIPS = Stage("clips", steps=2700, batch=10, adam_lr=2e-3, muon_lr=0.02, ema=0.995, decay_from=0.5)
+CLIPS = Stage("clips", steps=2300, batch=10, adam_lr=2e-3, muon_lr=0.02, ema=0.995, decay_from=0.5)
 COPIES = 2
 SHIFT = 3.0
 PURE_NOISE = 0.15  # share of samples that start from nothing
