@@ -135,6 +135,7 @@ class Generator:
         self._delivery = Estimate(FIRST_DELIVERY_SECONDS)
         self._owned: dict[str, _Owned] = {}
         self._opening = 0
+        self._closed = False
         self._wake = asyncio.Event()
         self._device = ThreadPoolExecutor(1, "device")
 
@@ -160,7 +161,7 @@ class Generator:
     async def open(self, sid: str, prompt: str, seed: int | None, paced: bool = True) -> Session | Refusal:
         """Become the owner of a new session, or say when to ask again. Raises what store and text encoder do."""
         now = self._parts.clock()
-        if self.sessions >= self.slots:
+        if self._closed or self.sessions >= self.slots:
             unwatched = (owned.playout.unwatched_for(now) for owned in self._owned.values())
             wait = admission.retry_after_seconds(unwatched, self._limits.unwatched_seconds)
             return Refusal(self._name, wait)
@@ -187,7 +188,8 @@ class Generator:
             self._wake.set()
 
     async def close(self) -> None:
-        """End every session, because this replica stops."""
+        """End every session and take no more, because this replica stops."""
+        self._closed = True
         for owned in list(self._owned.values()):
             await self._end(owned, SessionEnded(reason="stopped"))
 

@@ -58,6 +58,10 @@ class GeneratorReplica:
     async def ready(self) -> None:
         """Answers: this replica takes calls."""
 
+    async def close(self) -> None:
+        """End every session and take no more: the service stops."""
+        await self._generator.close()
+
     def record_routing_stats(self) -> dict[str, int]:
         return {"sessions": self._generator.sessions}
 

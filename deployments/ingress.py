@@ -96,6 +96,8 @@ class Ingress:
             return (await self._timeline.session(sid)).status.over
         except NoSuchSession:
             return True
+        except RedisError:
+            return False
 
     async def _view(self) -> ModelView:
         if self._model is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -10,14 +11,19 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from deployments import logs
 from deployments.redis_server import RedisServer
 from deployments.settings import Settings
 
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
 STORE_BYTES = 256 * 1024 * 1024
 APP = "longlive"
+END_SECONDS = 5.0
+log = logging.getLogger(__name__)
 # Read when Ray is first imported, here and in every process that it starts; what the operator set stays.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -99,6 +105,7 @@ class Service:
         from ray.serve.schema import LoggingConfig
 
         # A stale file of some other cluster must not be joined. CPUs are logical: replicas share the real ones.
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._stack.callback(ray.shutdown)
         ray.init(
             address="local",
@@ -117,6 +124,15 @@ class Service:
         from deployments.app import build
 
         serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
+        self._stack.callback(_end_sessions, serve.get_deployment_handle("Generator", APP))
+
+
+def _end_sessions(generators: DeploymentHandle) -> None:
+    """Let viewers and history hear of the stop: a stream that is cut and one that has ended look different."""
+    try:
+        generators.broadcast("close").results(timeout_s=END_SECONDS)
+    except Exception as error:  # what does not answer is stopped all the same
+        log.warning("sessions were not ended: %s", error)
 
 
 def _require_free(host: str, port: int) -> None:

@@ -52,10 +52,11 @@ def routes(services: Services) -> APIRouter:
         after: Annotated[int, Query(ge=-1, description="The last `X-Fragment` you have; the answer is newer.")] = -1,
     ) -> Response:
         """The newest fragment (moof + mdat), once there is one after `after`. A slow reader skips by construction."""
-        session = await watchable(sid)
-        async with hub.watch(sid, session.owner or "") as ring:
+        # Who watches already needs no store: the picture goes on while Redis is away.
+        owner = "" if hub.ring(sid) else (await watchable(sid)).owner or ""
+        async with hub.watch(sid, owner) as ring:
             newest = -1 if ring.newest is None else ring.newest.chunk
-            if after > max(newest, session.chunks - 1):
+            if after > newest and after >= (await services.timeline.session(sid)).chunks:
                 raise NoSuchFragment(sid, after)
             try:
                 async with asyncio.timeout(PULL_SECONDS):
@@ -75,7 +76,10 @@ def routes(services: Services) -> APIRouter:
 
     @api.get("/live.mp4", response_class=StreamingResponse, responses=_MP4)
     async def live(sid: str) -> StreamingResponse:
-        """One endless fragmented MP4 from the live edge on, for curl, ffplay and `<video>`; ends with the session."""
+        """One endless fragmented MP4 from the live edge on, for curl, ffplay and `<video>`; ends with the session.
+
+        Who falls behind skips to the newest fragment. What a stalled reader has been sent already waits in the proxy.
+        """
         session = await watchable(sid)
         segment = await init_of(session)
 

@@ -275,10 +275,11 @@ async def test_an_owner_that_was_replaced_drops_the_session_and_writes_nothing(s
     assert session.chunks <= (fragments[-1].chunk + 1 if fragments else 2)
 
 
-async def test_a_replica_that_stops_ends_its_sessions(store: Store) -> None:
+async def test_a_replica_that_stops_ends_its_sessions_and_takes_no_more(store: Store) -> None:
     rig = Rig(store)
     async with rig.running() as generator:
         await generator.open("s", "a ball", 1)
         await generator.close()
         assert isinstance((await rig.facts("s"))[-1], SessionEnded)
+        assert isinstance(await generator.open("t", "a ball", 1), Refusal)
     assert (await store.timeline.session("s")).reason == "stopped"
