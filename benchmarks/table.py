@@ -105,11 +105,11 @@ def _read(path: Path) -> dict[str, Any] | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    arguments = parser.parse_args()
+    before, _, rest = arguments.readme.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{table(folder)}\n{END}{after}")
+    arguments.readme.write_text(f"{before}{BEGIN}\n{table(arguments.folder)}\n{END}{after}")
 
 
 if __name__ == "__main__":
