@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli_input import DTypeOption, Mode, ModelOption, WrongInput, load_model, users_input
+from longlive.tiny.training import MAX_PROCESSES, PROCESSES
 
 if TYPE_CHECKING:
     from longlive.tiny.evaluation import Adherence, Interval, SwitchAdherence
@@ -31,9 +32,14 @@ def train_tiny(
     out: Annotated[Path, typer.Option(help="Where the model goes; `--model` of the other commands takes it.")] = Path(
         "tiny-model"
     ),
-    work: Annotated[Path, typer.Option(help="What a stopped run goes on from (3 GB).")] = Path("var/train-tiny"),
+    work: Annotated[Path, typer.Option(help="What a stopped run goes on from (0.4 GB).")] = Path("var/train-tiny"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped in --work.")] = False,
-    processes: Annotated[int | None, typer.Option(min=1, help="Processes, one per core; by default all.")] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MAX_PROCESSES, help="Processes of one thread each; another number trains another model."
+        ),
+    ] = PROCESSES,
 ) -> None:
     """Train the tiny model: its VAE, its text encoder, its DiT. Takes about two hours on two cores."""
     stopped = work.is_dir() and any(work.iterdir())
@@ -41,12 +47,16 @@ def train_tiny(
         raise WrongInput(f"there is a stopped run in {work}: go on with --resume, or remove that folder to start anew")
     if resume and not stopped:
         raise WrongInput(f"there is no stopped run in {work}: name its folder with --work, or leave --resume out")
+    from longlive.tiny.training.errors import ResumeError, TrainingError
     from longlive.tiny.training.run import train_tiny as train
 
-    with users_input():
-        work.mkdir(parents=True, exist_ok=True)
-        out.mkdir(parents=True, exist_ok=True)
-    train(out, work, processes or os.cpu_count() or 1, _say)
+    try:
+        train(out, work, _say, processes)
+    except (ResumeError, OSError) as error:
+        raise WrongInput(str(error)) from error
+    except TrainingError as error:
+        print(f"longlive: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
 
 
 def _say(line: str) -> None:

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from longlive.attention import attend
+from longlive.config import RolloutConfig
 from longlive.rope import RotaryTable, rotate
 
-CHUNK = 3
-WINDOW_CHUNKS = 4  # sink included, and the chunk itself
+# What is trained for and served: LongLive's chunk, window and sink (one chunk), positions without an end.
+ROLLOUT = RolloutConfig(positions="relative")
+CHUNK = ROLLOUT.chunk_frames
+WINDOW_CHUNKS = ROLLOUT.window_frames // CHUNK  # sink included, and the chunk itself
 
 
 @dataclass(frozen=True, slots=True)

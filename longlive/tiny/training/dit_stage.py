@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from longlive.config import TextEncoderConfig, TransformerConfig
 from longlive.text_encoder import TextEncoder, build_text_encoder
 from longlive.tiny.captions import TEXT_LEN, build_tokenizer, full_caption, partial_caption
-from longlive.tiny.training.block_causal import BlockCausalMemory, Pattern
-from longlive.tiny.training.latents import CHUNK, CHUNKS, LatentClips, LatentData
+from longlive.tiny.training.block_causal import CHUNK, BlockCausalMemory, Pattern
+from longlive.tiny.training.latents import CHUNKS, LatentClips, LatentData
 from longlive.tiny.training.trainer import Stage, Trainer, Worker
+from longlive.tiny.training.work_file import Origin
 from longlive.tiny.world import ATTRIBUTES, SIZE, Scene
 from longlive.transformer import CausalWanTransformer, TextContext
 
@@ -39,11 +40,12 @@ MIXTURE = {"plain": 0.5, "switch": 0.38, "start": 0.12}
 class TinyModel(nn.Module):
     """Transformer and text encoder, trained together."""
 
-    def __init__(self) -> None:
+    def __init__(self, transformer: TransformerConfig = TRANSFORMER, text: TextEncoderConfig = TEXT) -> None:
         super().__init__()
         torch.manual_seed(2)
-        self.transformer = CausalWanTransformer(TRANSFORMER)
-        self.text_encoder = build_text_encoder(TEXT, "cpu")
+        self.text_config = text
+        self.transformer = CausalWanTransformer(transformer)
+        self.text_encoder = build_text_encoder(text, "cpu")
         self.tokenizer = build_tokenizer()
         self.table = self.transformer.rotary(SIZE // 8, SIZE // 8)
         self.bfloat16().train()
@@ -51,6 +53,12 @@ class TinyModel(nn.Module):
     def muon_names(self) -> list[str]:
         """Hidden matrices of the blocks."""
         return [n for n, p in self.named_parameters() if n.startswith("transformer.blocks.") and p.ndim == 2]
+
+    def origin(self) -> Origin:
+        return {
+            "transformer configuration": self.transformer.config.model_dump_json(),
+            "text encoder configuration": self.text_config.model_dump_json(),
+        }
 
     def prompt(self, captions: Sequence[str]) -> TextContext:
         reader = TextEncoder(self.text_encoder, self.tokenizer, TEXT_LEN)
@@ -136,7 +144,7 @@ def train_starts(
     stage: Stage = STARTS,
 ) -> None:
     """Stage 3: first chunks alone."""
-    trainer = Trainer(model, stage, worker, directory, model.muon_names())
+    trainer = Trainer(model, stage, worker, directory, {**data.origin, **model.origin()}, model.muon_names())
     trainer.run(
         lambda step: {"loss": start_loss(model, data, stage.batch, worker.seed(stage.name, step)).mean()}, report
     )
@@ -151,7 +159,7 @@ def train_clips(
     stage: Stage = CLIPS,
 ) -> None:
     """Stage 4: the mixture. Which kind a step trains is the same in all processes."""
-    trainer = Trainer(model, stage, worker, directory, model.muon_names())
+    trainer = Trainer(model, stage, worker, directory, {**data.origin, **model.origin()}, model.muon_names())
 
     def loss_of(step: int) -> dict[str, Tensor]:
         seed = worker.seed(stage.name, step)

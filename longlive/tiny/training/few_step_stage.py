@@ -18,9 +18,9 @@ from torch import Tensor
 
 from longlive.config import SamplerConfig
 from longlive.sampler import FewStepSampler
-from longlive.tiny.training.block_causal import BlockCausalMemory, Pattern
+from longlive.tiny.training.block_causal import CHUNK, BlockCausalMemory, Pattern
 from longlive.tiny.training.dit_stage import CONTEXT_NOISE, TinyModel, caption, pick
-from longlive.tiny.training.latents import CHUNK, CHUNKS, LatentData
+from longlive.tiny.training.latents import CHUNKS, LatentData
 from longlive.tiny.training.trainer import Stage, Trainer, Worker
 from longlive.transformer import TextContext
 
@@ -35,7 +35,7 @@ def teacher_grid(sigmas: Sequence[float]) -> list[float]:
     ends = [*sigmas, 0.0]
     grid = [a + (b - a) * i / BETWEEN for a, b in pairwise(ends) for i in range(BETWEEN)]
     # The last served step is the longest one and ends in detail.
-    return [*grid[:-1], grid[-1], grid[-1] / 2, 0.0]
+    return [*grid, grid[-1] / 2, 0.0]
 
 
 class FewStepTuning:
@@ -117,7 +117,8 @@ def train_few_step(
 ) -> None:
     """Stage 5; `model` must hold the weights that stage 4 ended with."""
     tuning = FewStepTuning(model)
-    trainer = Trainer(model, stage, worker, directory, model.muon_names())
+    origin = {**data.origin, **model.origin(), "sampler": SAMPLER.model_dump_json()}
+    trainer = Trainer(model, stage, worker, directory, origin, model.muon_names())
 
     def loss_of(step: int) -> dict[str, Tensor]:
         kind = random.Random(step).choices(("plain", "switch", "start"), (0.3, 0.4, 0.3))[0]

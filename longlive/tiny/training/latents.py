@@ -13,11 +13,13 @@ from torch import Tensor
 
 from longlive.config import VAEConfig
 from longlive.tiny.renderer import render
+from longlive.tiny.training import work_file
+from longlive.tiny.training.block_causal import CHUNK
 from longlive.tiny.training.trainer import Worker
+from longlive.tiny.training.work_file import Origin, digest
 from longlive.tiny.world import Clip, Scene, draw_change, draw_scene
 from longlive.vae import WanVAE
 
-CHUNK = 3  # latent frames
 CHUNKS = 5  # of a clip: window 12 of the last one reaches back beyond the sink
 CLIP_FRAMES = 1 + 4 * (CHUNKS * CHUNK - 1)
 START_FRAMES = 1 + 4 * (CHUNK - 1)
@@ -30,6 +32,9 @@ class DataSize:
     plain: int = 3000
     switched: int = 750  # at each of the borders 1..4
     starts: int = 12000
+
+
+DATA = DataSize()
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class LatentData:
     plain: LatentClips
     switched: list[LatentClips]
     starts: LatentClips
+    origin: Origin
 
 
 def switch_frame(chunk: int) -> int:
@@ -58,10 +64,24 @@ def switch_frame(chunk: int) -> int:
     return START_FRAMES + 4 * CHUNK * (chunk - 1)
 
 
+def data_origin(vae: WanVAE, worker: Worker, size: DataSize) -> Origin:
+    """What encoded data depends on."""
+    return {
+        "VAE": digest(vae.state_dict()),
+        "amount of data": repr(size),
+        "number of processes": str(worker.world),
+    }
+
+
 def encode_data(vae: WanVAE, worker: Worker, directory: Path, report: Callable[[str], None], size: DataSize) -> Path:
-    """Renders and encodes this process's share and returns its file; a finished file is kept as it is."""
+    """Renders and encodes this process's share and returns its file; a finished file is kept as it is.
+
+    ResumeError if the finished file holds other data, or was made by another VAE.
+    """
     path = directory / f"latents.{worker.rank}-of-{worker.world}.pt"
+    origin = data_origin(vae, worker, size)
     if path.exists():
+        work_file.read(path, origin)
         return path
     kinds = [
         ("plain", size.plain, 0),
@@ -91,9 +111,7 @@ def encode_data(vae: WanVAE, worker: Worker, directory: Path, report: Callable[[
                 left = (now - began) / done * (total - done)
                 report(f"latents {done}/{total}  {left / 60:.1f} min left at most")
         data[kind] = {"latents": torch.stack(latents), "scenes": scenes, "after": changed}
-    part = path.with_suffix(".part")
-    torch.save(data, part)
-    part.rename(path)
+    work_file.write(path, origin, data)
     return path
 
 
@@ -104,9 +122,9 @@ def latent_statistics(paths: list[Path]) -> tuple[Tensor, Tensor]:
     return values.mean(1), values.std(1)
 
 
-def load_data(path: Path, config: VAEConfig) -> LatentData:
+def load_data(path: Path, origin: Origin, config: VAEConfig) -> LatentData:
     """One process's data, normalised with the statistics of `config`."""
-    raw = torch.load(path, weights_only=True)
+    raw = work_file.read(path, origin)
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (config.mean, config.std))
 
     def clips(kind: str) -> LatentClips:
@@ -114,4 +132,4 @@ def load_data(path: Path, config: VAEConfig) -> LatentData:
         latents = torch.cat([((part.float() - mean) / std).to(torch.bfloat16) for part in entry["latents"].split(256)])
         return LatentClips(latents, [Scene(*v) for v in entry["scenes"]], [Scene(*v) for v in entry["after"]])
 
-    return LatentData(clips("plain"), [clips(f"switch{s}") for s in range(1, CHUNKS)], clips("starts"))
+    return LatentData(clips("plain"), [clips(f"switch{s}") for s in range(1, CHUNKS)], clips("starts"), origin)

@@ -16,6 +16,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from longlive.tiny.training import work_file
+from longlive.tiny.training.errors import TrainingError
+from longlive.tiny.training.work_file import Origin, digest
+
+SAVE_SECONDS = 60.0
+REPORT_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -52,13 +59,28 @@ class Worker:
 class Trainer:
     """Drives one stage of `module`, whose parameters are bfloat16 and stay so.
 
-    `muon` names the parameters that Muon moves (hidden matrices); AdamW takes the others.
+    `muon` names the parameters that Muon moves (hidden matrices); AdamW takes the others. `origin` names what else the
+    result depends on. A stage that was stopped goes on; ResumeError if its file is damaged or of another origin.
     """
 
     def __init__(
-        self, module: nn.Module, stage: Stage, worker: Worker, directory: Path, muon: Iterable[str] = ()
+        self,
+        module: nn.Module,
+        stage: Stage,
+        worker: Worker,
+        directory: Path,
+        origin: Origin,
+        muon: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage, self.worker = stage, worker
+        self.origin = {
+            **origin,
+            "number of processes": str(worker.world),
+            f"length or rate of stage '{stage.name}'": repr(stage),
+            "start of the weights": digest(module.state_dict()),
+        }
+        self._clock = clock
         self.path = directory / f"{stage.name}.train.pt"
         self.params = {name: p for name, p in module.named_parameters() if p.requires_grad}
         names = set(muon)
@@ -82,8 +104,12 @@ class Trainer:
             self._restore()
 
     def run(self, loss_of: Callable[[int], dict[str, Tensor]], report: Callable[[str], None]) -> None:
-        """Trains to the end of the stage. `loss_of(step)` gives named losses; the one named `loss` is followed."""
-        began, first, shown = time.monotonic(), self.step, 0.0
+        """Trains to the end of the stage. `loss_of(step)` gives named losses; the one named `loss` is followed.
+
+        TrainingError if a gradient is no finite number.
+        """
+        began, first = self._clock(), self.step
+        shown, saved = began, began
         averages: dict[str, float] = {}
         while self.step < self.stage.steps:
             losses = loss_of(self.step)
@@ -93,17 +119,18 @@ class Trainer:
                 number = float(value.detach())
                 averages[name] = 0.97 * averages.get(name, number) + 0.03 * number
             self.step += 1
-            now = time.monotonic()
-            if self.worker.rank == 0 and (now - shown > 10 or self.step == self.stage.steps):
+            now, done = self._clock(), self.step == self.stage.steps
+            if self.worker.rank == 0 and (now - shown >= REPORT_SECONDS or done):
                 shown = now
                 left = (now - began) / (self.step - first) * (self.stage.steps - self.step)
                 numbers = "  ".join(f"{name} {value:.4f}" for name, value in averages.items())
                 report(f"{self.stage.name} {self.step}/{self.stage.steps}  {numbers}  {left / 60:.1f} min left")
-                if self.step % 50 < 25 or self.step == self.stage.steps:
-                    self.save()
-        self.finish()
+            if self.worker.rank == 0 and (now - saved >= SAVE_SECONDS or done):
+                saved = now
+                self._save()
+        self._finish()
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Puts the averaged weights, where the stage keeps an average, into the module."""
         source = self.average or self.masters
         with torch.no_grad():
@@ -117,7 +144,13 @@ class Trainer:
         if self.worker.world > 1:
             dist.all_reduce(flat)
             flat /= self.worker.world
-        flat *= (1.0 / (flat.norm() + 1e-6)).clamp(max=1.0)
+        norm = flat.norm()
+        if not norm.isfinite():
+            raise TrainingError(
+                f"a gradient of stage '{stage.name}' is no finite number at update {self.step}, which was not saved; "
+                "go on with --resume, and if that ends here again, with a lower learning rate from the start"
+            )
+        flat *= (1.0 / (norm + 1e-6)).clamp(max=1.0)
         for piece, (name, p) in zip(
             flat.split([p.numel() for p in self.params.values()]), self.params.items(), strict=True
         ):
@@ -139,19 +172,17 @@ class Trainer:
                 decay = min(stage.ema, (self.step + 1) / (self.step + 10))
                 torch._foreach_lerp_(list(self.average.values()), list(self.masters.values()), 1 - decay)
 
-    def save(self) -> None:
+    def _save(self) -> None:
         state = {
             "step": self.step,
             "masters": dict(self.masters),
             "average": self.average,
             "optimizers": [o.state_dict() for o in self.optimizers],
         }
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        part.rename(self.path)
+        work_file.write(self.path, self.origin, state)
 
     def _restore(self) -> None:
-        state = torch.load(self.path, weights_only=True, mmap=True)
+        state = work_file.read(self.path, self.origin)
         self.step = state["step"]
         with torch.no_grad():
             for name, master in self.masters.items():

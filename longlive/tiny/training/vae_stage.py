@@ -80,9 +80,11 @@ def vae_loss(vae: WanVAE, pixels: Tensor, generator: torch.Generator) -> dict[st
     return {"loss": loss + KL_WEIGHT * kl, "kl": kl, "psnr": psnr}
 
 
-def train_vae(worker: Worker, directory: Path, report: Callable[[str], None], stage: Stage = STAGE) -> WanVAE:
+def train_vae(
+    worker: Worker, directory: Path, report: Callable[[str], None], stage: Stage = STAGE, config: VAEConfig = VAE
+) -> WanVAE:
     """A trained VAE whose own latents are not normalised yet (mean 0, std 1 in its configuration)."""
-    plain = VAE.model_copy(update={"mean": (0.0,) * VAE.z_dim, "std": (1.0,) * VAE.z_dim})
+    plain = config.model_copy(update={"mean": (0.0,) * config.z_dim, "std": (1.0,) * config.z_dim})
     vae = build_vae(plain)
 
     def loss_of(step: int) -> dict[str, Tensor]:
@@ -90,5 +92,6 @@ def train_vae(worker: Worker, directory: Path, report: Callable[[str], None], st
         count, frames = (stage.batch // 2, LONG) if step % 3 == 0 else (stage.batch, SHORT)
         return vae_loss(vae, draw_pixels(seed, count, frames), torch.Generator().manual_seed(seed))
 
-    Trainer(vae, stage, worker, directory, convolutions(vae)).run(loss_of, report)
+    origin = {"VAE configuration": plain.model_dump_json()}
+    Trainer(vae, stage, worker, directory, origin, convolutions(vae)).run(loss_of, report)
     return vae
