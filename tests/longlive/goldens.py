@@ -18,9 +18,9 @@ def golden_dir(name: str) -> Path:
 def full_golden_dir(name: str) -> Path:
     """The folder of one full set; skips the test where there is none.
 
-    `LONGLIVE_GOLDENS` names the folder of all sets; otherwise it is `shared/goldens` beside the repository.
+    `GOLDENS` names the folder of all sets; otherwise it is `shared/goldens` beside the repository.
     """
-    root = Path(os.environ.get("LONGLIVE_GOLDENS") or TESTS.parents[1] / "shared" / "goldens")
+    root = Path(os.environ.get("GOLDENS") or TESTS.parents[1] / "shared" / "goldens")
     if not (root / name).is_dir():
         pytest.skip(f"no full goldens at {root / name}")
     return root / name
