@@ -15,6 +15,7 @@ from torch import Tensor
 
 from longlive.attention import attend
 from longlive.rope import RotaryTable, rotate
+from longlive.upload import upload
 
 Positions = Literal["absolute", "relative"]
 
@@ -162,9 +163,9 @@ class KVCache:
         self._reserve(total, gather=not whole)
         self._pass = _Pass(
             key=key,
-            write=torch.tensor(write, device=device) if write else None,
+            write=upload(torch.tensor(write), device) if write else None,
             query_rotation=self._rotary.at(query_positions),
-            gather=None if whole else torch.tensor(attended, dtype=torch.long, device=device),
+            gather=None if whole else upload(torch.tensor(attended, dtype=torch.long), device),
             attended=total,
             key_rotation=torch.complex(*self._rotary.at(positions)) if self._relative else None,
         )

@@ -14,6 +14,7 @@ from longlive.noise import NoiseSource, chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass, RolloutPolicy
 from longlive.sampler import FewStepSampler, renoise, to_x0
 from longlive.transformer import CausalWanTransformer, TimeContext
+from longlive.upload import upload
 
 SwitchMode = Literal["recache", "keep", "clear"]
 
@@ -73,7 +74,9 @@ class Rollout:
 
     @torch.inference_mode()
     def next_chunk(self) -> Tensor:
-        """Clean latents [B, chunk_frames, C, H, W] of the next chunk."""
+        """Clean latents [B, chunk_frames, C, H, W] of the next chunk. ValueError past `max_frames` where it counts."""
+        if self.config.window_frames < 0 and self.frames + self.config.chunk_frames > self.window:
+            raise ValueError(f"a chunk after frame {self.frames} is past max_frames, {self.window}")
         for step in self._policy.passes(self.chunk):
             self._run(step)
         latents = self._unfinished.pop(self.chunk)
@@ -172,5 +175,4 @@ class Rollout:
 
     def _draw(self, chunk: int, step: int) -> Tensor:
         noise = self._noise(self.seed, chunk, step, self._chunk_shape)
-        device = self.transformer.device
-        return noise.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else noise.to(device)
+        return upload(noise, self.transformer.device)

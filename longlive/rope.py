@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longlive.upload import upload
+
 BASE = 10000.0
 
 
@@ -27,7 +29,7 @@ class RotaryTable:
 
     def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines, each [F, S, 1, head_dim / 2] float32, for time positions `frames` [F]."""
-        time = torch.outer(frames.to(self.device, torch.float64), self._frequencies)[:, None, None]
+        time = torch.outer(upload(frames.double(), self.device), self._frequencies)[:, None, None]
         cos, sin = (
             torch.cat((part.float().expand(-1, self.tokens, -1, -1), grid.expand(len(frames), -1, -1, -1)), dim=-1)
             for part, grid in zip((time.cos(), time.sin()), self._grid, strict=True)

@@ -164,6 +164,14 @@ def test_an_unlimited_window_needs_a_length(transformer: CausalWanTransformer) -
         small_rollout(transformer, window_frames=-1)
 
 
+def test_a_video_past_the_length_of_an_unlimited_window_is_refused(transformer: CausalWanTransformer) -> None:
+    config = RolloutConfig(chunk_frames=2, window_frames=-1, sink_frames=0)
+    rollout = Rollout(transformer, config, SAMPLER, LATENT, prompt(0), 0, max_frames=5)
+    chunks(rollout, 2)
+    with pytest.raises(ValueError, match="past max_frames, 5"):
+        rollout.next_chunk()
+
+
 def test_the_chunk_policy_denoises_in_order_and_then_stores_the_clean_chunk() -> None:
     passes = ChunkPolicy(chunk_frames=3, steps=4).passes(2)
     assert [step.steps for step in passes] == [(index,) * 3 for index in range(5)]
