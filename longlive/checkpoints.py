@@ -107,6 +107,13 @@ def load_prompt_encoder(folder: Path, dtype: torch.dtype, device: torch.device |
         tokenizer = load_tokenizer(folder)
     except FileNotFoundError as error:
         raise CheckpointError(f"{error}; a model folder has a tokenizer.json") from error
+    except ValueError as error:
+        raise CheckpointError(f"{error}; copy or download it again") from error
+    if tokenizer.get_vocab_size() > config.text_encoder.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {folder} has {tokenizer.get_vocab_size()} tokens, "
+            f"the text encoder {config.text_encoder.vocab_size}; take the files of one model"
+        )
     encoder = load_text_encoder(folder / "text_encoder.safetensors", config.text_encoder, dtype, device)
     return TextEncoder(encoder, tokenizer, config.transformer.text_len)
 

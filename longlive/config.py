@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
+Timestep = Annotated[int, Field(gt=0, le=1000)]
 
 
 class _Config(BaseModel):
@@ -101,8 +102,8 @@ class SamplerConfig(_Config):
     or with the noise that the same prediction implies: `predicted`, an Euler step of the probability-flow ODE.
     """
 
-    timestep_shift: float = 5.0
-    denoising_steps: tuple[int, ...] = (1000, 750, 500, 250)
+    timestep_shift: Annotated[float, Field(gt=0)] = 5.0
+    denoising_steps: Annotated[tuple[Timestep, ...], Field(min_length=1)] = (1000, 750, 500, 250)
     warp: bool = True
     renoise: Literal["fresh", "predicted"] = "fresh"
 
@@ -155,4 +156,8 @@ class ModelConfig(_Config):
             raise ValueError(f"{self.width}x{self.height} is not a whole number of latent patches (stride {stride})")
         if self.text_encoder.dim != self.transformer.text_dim:
             raise ValueError("text_encoder.dim must equal transformer.text_dim")
+        if not self.vae.z_dim == self.transformer.in_channels == self.transformer.out_channels:
+            raise ValueError("vae.z_dim, transformer.in_channels and transformer.out_channels must be equal")
+        if self.rollout.window_frames < 0:
+            raise ValueError("a model makes videos without end: rollout.window_frames must be limited")
         return self

@@ -56,5 +56,9 @@ class Model(VideoModel):
         return self.text_encoder(prompts)
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """Words that the model has never seen and will ignore."""
+        """Words that the model has never seen and ignores."""
         return self.text_encoder.unknown_words(prompt)
+
+    def cut_words(self, prompt: str) -> list[str]:
+        """Words at the end of a long prompt that the model does not read any more."""
+        return self.text_encoder.cut_words(prompt)

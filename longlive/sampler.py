@@ -26,8 +26,6 @@ class FewStepSampler:
     def __init__(self, config: SamplerConfig, context_timestep: float = 0.0) -> None:
         self.table = sigma_table(config.timestep_shift)
         self._table_timesteps = self.table * TABLE_SIZE
-        if not config.denoising_steps or not all(0 < step <= TABLE_SIZE for step in config.denoising_steps):
-            raise ValueError(f"denoising_steps must lie in 1..{TABLE_SIZE}, got {config.denoising_steps}")
         levels = tuple(
             self._table_timesteps[TABLE_SIZE - step].item() if config.warp else float(step)
             for step in config.denoising_steps

@@ -15,7 +15,7 @@ from torch import Tensor
 from longlive.config import TextEncoderConfig
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
     from transformers import UMT5EncoderModel
 
 PAD_ID = 0
@@ -103,13 +103,16 @@ def build_text_encoder(config: TextEncoderConfig, device: torch.device | str = "
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Reads a `tokenizer.json`, or the one in a folder. FileNotFoundError if there is none."""
+    """Reads a `tokenizer.json`, or the one in a folder. FileNotFoundError without one, ValueError if it is damaged."""
     from tokenizers import Tokenizer
 
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"no tokenizer at {file}")
-    return Tokenizer.from_file(str(file))
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing more special
+        raise ValueError(f"{file} is no tokenizer: {error}") from error
 
 
 def clean_prompt(text: str) -> str:
@@ -152,12 +155,15 @@ class TextEncoder:
         return self.encode_ids(*self.tokenize(texts))
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask, both `[N, text_len]` int64, of the cleaned texts: cut to fit, ended, padded."""
+        """Token ids and mask, both `[N, text_len]` int64, of the cleaned texts: cut to fit, ended, padded.
+
+        Unknown words are left out: no model has learnt what to make of their common token.
+        """
         ids = torch.full((len(texts), self.text_len), PAD_ID)
         mask = torch.zeros_like(ids)
         for row, text in enumerate(texts):
-            tokens = self._tokenizer.encode(clean_prompt(text), add_special_tokens=False).ids
-            tokens = [*tokens[: self.text_len - 1], END_ID]
+            known = [token for token in self._read(clean_prompt(text)).ids if token != self._unknown_id]
+            tokens = [*known[: self.text_len - 1], END_ID]
             ids[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens)] = 1
         return ids, mask
@@ -168,15 +174,31 @@ class TextEncoder:
 
     def unknown_words(self, text: str) -> list[str]:
         """Words of the cleaned prompt that the vocabulary lacks, in order; none if the tokenizer can spell any word."""
-        if self._unknown_id is None:
-            return []
         text = clean_prompt(text)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        unknown = {word for word, id_ in zip(encoding.word_ids, encoding.ids, strict=True) if id_ == self._unknown_id}
-        words: dict[str, None] = {}
-        for index in sorted(word for word in unknown if word is not None):
-            span = encoding.word_to_chars(index)
-            word = text[slice(*span)].strip() if span else ""
-            if any(letter.isalnum() for letter in word):
-                words[word] = None
-        return list(words)
+        encoding = self._read(text)
+        return _words(text, encoding, [i for i, token in enumerate(encoding.ids) if token == self._unknown_id])
+
+    def cut_words(self, text: str) -> list[str]:
+        """Words at the end of the cleaned prompt that do not fit into `text_len` tokens, in order."""
+        text = clean_prompt(text)
+        encoding = self._read(text)
+        known = [i for i, token in enumerate(encoding.ids) if token != self._unknown_id]
+        return _words(text, encoding, known[self.text_len - 1 :])
+
+    def ignored_words(self, text: str) -> list[str]:
+        """Words of the cleaned prompt that change nothing: the unknown ones, then those that are cut."""
+        return list(dict.fromkeys((*self.unknown_words(text), *self.cut_words(text))))
+
+    def _read(self, text: str) -> Encoding:
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+
+def _words(text: str, encoding: Encoding, tokens: Sequence[int]) -> list[str]:
+    """The words, each once and without punctuation, that the tokens of these numbers belong to."""
+    words: dict[str, None] = {}
+    for index in dict.fromkeys(encoding.word_ids[token] for token in tokens):
+        span = None if index is None else encoding.word_to_chars(index)
+        word = text[slice(*span)].strip() if span else ""
+        if any(letter.isalnum() for letter in word):
+            words[word] = None
+    return list(words)

@@ -158,6 +158,18 @@ def test_tokens_are_cleaned_ended_padded_and_cut(encoder: TextEncoder) -> None:
     assert torch.equal(mask, (ids != 0).long())
 
 
+def test_unknown_words_are_left_out_of_the_tokens(encoder: TextEncoder) -> None:
+    ids, _ = encoder.tokenize(["a red zebra! fox", "a red fox"])
+    assert ids[0].tolist() == ids[1].tolist()
+
+
+def test_ignored_words_are_the_unknown_ones_and_then_those_that_are_cut(encoder: TextEncoder) -> None:
+    text = "a zebra fox runs, a red fox runs"  # seven tokens are read beside the end: up to the second "fox"
+    assert encoder.cut_words(text) == ["runs"]
+    assert encoder.ignored_words(text) == ["zebra", "runs"]
+    assert encoder.ignored_words("a red fox runs") == []
+
+
 def test_padding_set_in_the_tokenizer_file_is_ignored() -> None:
     tokenizer = word_tokenizer()
     tokenizer.enable_padding(length=32)
@@ -200,5 +212,8 @@ def test_a_tokenizer_is_read_from_a_file_or_its_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
         load_tokenizer(tmp_path)
     word_tokenizer().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ValueError, match=r"broken\.json is no tokenizer"):
+        load_tokenizer(tmp_path / "broken.json")
     for path in (tmp_path, tmp_path / "tokenizer.json"):
         assert load_tokenizer(path).encode("a fox").ids == [3, 5]
