@@ -122,6 +122,14 @@ class Head(nn.Module):
         return self.head(torch.addcmul(shift, self.norm(x), scale))
 
 
+def sinusoid(timesteps: Tensor, size: int) -> Tensor:
+    """Cosines, then sines, of real numbers `timesteps` [...] at falling rates: [..., size] float64."""
+    half = size // 2
+    rates = 10000.0 ** (-torch.arange(half, dtype=torch.float64, device=timesteps.device) / half)
+    angles = timesteps.to(torch.float64).unsqueeze(-1) * rates
+    return torch.cat((angles.cos(), angles.sin()), dim=-1)
+
+
 class CausalWanTransformer(nn.Module):
     """Predicts the flow (noise - clean) of latent frames, given a prompt and a memory of other frames."""
 
@@ -162,10 +170,7 @@ class CausalWanTransformer(nn.Module):
     def encode_time(self, timesteps: Tensor) -> TimeContext:
         """The context of `timesteps` [B, F], real numbers in 0..1000. Worth keeping for timesteps that come again."""
         # The sinusoid is made in float64 and rounded once: bfloat16 cannot hold a timestep of 937.5.
-        half = self.config.freq_dim // 2
-        rates = 10000.0 ** (-torch.arange(half, dtype=torch.float64, device=timesteps.device) / half)
-        angles = timesteps.to(torch.float64).unsqueeze(-1) * rates
-        embedding = self.time_embedding(torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.dtype))
+        embedding = self.time_embedding(sinusoid(timesteps, self.config.freq_dim).to(self.dtype))
         projected = self.time_projection(embedding).unflatten(-1, (6, 1, -1))  # [B, F, 6, 1, dim]
         blocks = torch.stack([block.modulation for block in self._blocks()])[:, :, None, :, None] + projected
         head = self.head.modulation[:, None, :, None] + embedding[:, :, None, None]
