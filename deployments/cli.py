@@ -76,19 +76,21 @@ def generate(
         for text in (prompt, *(text for _, text in switches)):
             if unknown := engine.unknown_words(text):
                 console.print(f"The model does not know, and ignores: {', '.join(unknown)}", markup=False)
+            if cut := engine.cut_words(text):
+                console.print(f"The prompt is too long; the model ignores its end: {', '.join(cut)}", markup=False)
         chunks = pipeline.generate(engine, prompt, seconds, seed, switches=switches, mode=mode.value)
-        video = VideoFile(out, engine.config.fps)
+        config = engine.config
+        video = VideoFile(out, config.fps, config.width, config.height)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[made]}"), TimeRemainingColumn())
     start, frames = time.perf_counter(), 0
-    with video, Progress(*columns, console=console) as progress:
+    with users_input(), video, Progress(*columns, console=console) as progress:
         bar = progress.add_task(str(out), total=seconds, made="")
         for chunk in chunks:
             video.write(chunk)
             frames += len(chunk)
-            media = frames / engine.config.fps
+            media = frames / config.fps
             speed = media / (time.perf_counter() - start)
             progress.update(bar, completed=media, made=f"{media:.1f} of {seconds:.1f} s, {speed:.1f}x real time")
-    config = engine.config
     print(f"{out}: {frames} frames of {config.width}x{config.height}, {frames / config.fps:.2f} s")
 
 

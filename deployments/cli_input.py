@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from longlive.model import Model
 
-SMALL_DIM = 512
+SMALL_DIM = 512  # width of a transformer whose steps are too short to share among threads
 
 
 class WrongInput(Exception):
@@ -45,12 +45,13 @@ DTypeOption = Annotated[DType | None, typer.Option(help="Number format; by defau
 
 @contextmanager
 def users_input() -> Iterator[None]:
-    """Around code whose failures are about what the user named or wrote, not about us."""
+    """Around code whose failures are about what the user named or wrote, not about us: any other error is a bug."""
     from longlive.checkpoints import CheckpointError
+    from longlive.errors import InputError
 
     try:
         yield
-    except (CheckpointError, OSError, ValueError) as error:
+    except (CheckpointError, InputError, OSError) as error:
         raise WrongInput(" ".join(str(error).split())) from error
 
 
@@ -59,9 +60,9 @@ def load_model(name: str, dtype: DType | None) -> Model:
     import torch
 
     from longlive import pipeline
+    from longlive.checkpoints import read_config
 
-    model = pipeline.load_model(name, dtype=dtype.torch() if dtype else None)
-    if model.config.transformer.dim < SMALL_DIM:
-        # The steps of a small model are too short to share: one thread is faster than two, much so on a busy machine.
+    if read_config(pipeline.model_folder(name) / "config.json").transformer.dim < SMALL_DIM:
+        # One thread is faster than two then, much so on a busy machine. Before the load, which times number formats.
         torch.set_num_threads(1)
-    return model
+    return pipeline.load_model(name, dtype=dtype.torch() if dtype else None)

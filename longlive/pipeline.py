@@ -12,6 +12,8 @@ from torch import Tensor
 
 from longlive import checkpoints
 from longlive.checkpoints import CheckpointError
+from longlive.config import ModelConfig
+from longlive.errors import InputError
 from longlive.model import Model, VideoModel
 from longlive.precision import choose_dtype
 from longlive.rollout import SwitchMode
@@ -104,17 +106,35 @@ def generate(
 ) -> Iterator[Tensor]:
     """A clip of `seconds`, chunk by chunk, as uint8 RGB frames [T, height, width, 3].
 
-    A switch (second, prompt) takes effect with the first chunk that starts at or after its second. Raises ValueError,
-    before anything is generated, for an empty prompt or for times outside of the clip.
+    A switch (second, prompt) takes effect with the first chunk that starts at or after its second. Raises InputError,
+    before anything is generated, for an empty prompt, for times outside of the clip and for a switch after the start
+    of its last chunk.
     """
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"a clip cannot last {seconds} seconds; give a number above 0")
-    if late := [at for at, _ in switches if not 0 <= at < seconds]:
-        raise ValueError(f"a switch at {late[0]:g} s lies outside of the clip; give a time from 0 to below {seconds:g}")
+    fps = model.config.fps
+    if not (math.isfinite(seconds * fps) and seconds > 0):
+        raise InputError(f"a clip cannot last {seconds} seconds; give a number above 0")
+    if outside := [at for at, _ in switches if not 0 <= at < seconds]:
+        raise InputError(
+            f"a switch at {outside[0]:g} s lies outside of the clip; give a time from 0 to below {seconds:g}"
+        )
     if not all(text.strip() for text in (prompt, *(text for _, text in switches))):
-        raise ValueError("a prompt is empty; say what the video shows")
+        raise InputError("a prompt is empty; say what the video shows")
+    total = max(1, round(seconds * fps))
+    last = _last_start(model.config, total)
+    if late := [at for at, _ in switches if at * fps > last]:
+        raise InputError(
+            f"a switch at {late[0]:g} s comes after the clip's last chunk has begun and would not show; "
+            f"give a time up to {last / fps:g}, or a longer clip"
+        )
     ordered = sorted(switches, key=lambda switch: switch[0])
-    return _frames(model, prompt, max(1, round(seconds * model.config.fps)), seed, ordered, mode)
+    return _frames(model, prompt, total, seed, ordered, mode)
+
+
+def _last_start(config: ModelConfig, total: int) -> int:
+    """First frame of the last chunk of a clip of `total` frames: the latest at which a switch can take effect."""
+    chunk = config.rollout.chunk_frames * config.vae.temporal_stride
+    first = chunk - config.vae.temporal_stride + 1
+    return 0 if total <= first else first + (total - first - 1) // chunk * chunk
 
 
 def _frames(

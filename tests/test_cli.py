@@ -39,17 +39,19 @@ def test_help_names_the_commands_without_loading_torch_or_ray() -> None:
     assert all(command in done.stdout for command in ("generate", "verify", "serve", "train", "eval"))
 
 
-def test_generate_writes_a_clip_and_says_which_words_it_did_not_know(
+def test_generate_writes_a_clip_and_says_which_words_it_did_not_know_or_read(
     capsys: pytest.CaptureFixture[str], untrained_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "clip.mp4"
     code, said, progress = run(
-        capsys, "generate", "--prompt", "a red ball juggles", "--switch", "1.0:it rains: hard", "--seconds", 1.5,
+        capsys, "generate", "--prompt", f"a red ball juggles{15 * ' by day'} at night",
+        "--switch", "1.0:it rains: hard", "--seconds", 1.5,
         "--seed", 7, "--out", out, "--model", untrained_folder, "--mode", "keep",
     )  # fmt: skip
     assert code == 0
     assert "24 frames of 64x64" in said
     assert "juggles" in progress
+    assert "ignores its end: by, day, at, night" in progress
     assert "hard" in progress
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 24
@@ -70,6 +72,9 @@ def test_generate_writes_a_clip_and_says_which_words_it_did_not_know(
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--switch", "2:y"], "outside of the clip"),
         (["generate", "--prompt", " ", "--seconds", "1", "--out", "c.mp4"], "say what the video shows"),
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.nothing"], "try .mp4"),
+        (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.gif"], "try .mp4"),
+        (["generate", "--prompt", "x", "--seconds", "1e308", "--out", "c.mp4"], "give a number"),
+        (["generate", "--prompt", "x", "--seconds", "3", "--out", "c.mp4", "--switch", "2.9:y"], "up to 2.8125"),
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "no/c.mp4"], "No such file"),
         (["verify", "no-such-folder"], "not a folder"),
         (["verify", str(GOLDENS), "--dtype", "float8"], "float32"),

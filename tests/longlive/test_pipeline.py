@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from longlive.checkpoints import CheckpointError
+from longlive.errors import InputError
 from longlive.model import Model
 from longlive.pipeline import VideoStream, generate, load_model, model_folder
 from longlive.precision import choose_dtype
@@ -80,13 +81,42 @@ def test_of_switches_due_at_the_same_chunk_the_latest_wins(untrained: Model) -> 
         (BALL, 1.0, [(-1.0, CUBE)]),
         (BALL, 1.0, [(float("nan"), CUBE)]),
         (BALL, 1.0, [(0.5, "")]),
+        (BALL, 1e308, []),
     ],
 )
 def test_a_clip_that_makes_no_sense_is_refused_at_once(
     untrained: Model, prompt: str, seconds: float, switches: list[tuple[float, str]]
 ) -> None:
-    with pytest.raises(ValueError, match=r"give|say"):
+    with pytest.raises(InputError, match=r"give|say"):
         generate(untrained, prompt, seconds, switches=switches)
+
+
+@pytest.mark.parametrize(("seconds", "latest"), [(0.5, 0.0), (0.6, 9 / 16), (1.3, 9 / 16), (3.0, 45 / 16)])
+def test_a_switch_that_no_chunk_of_the_clip_could_show_is_refused(
+    untrained: Model, seconds: float, latest: float
+) -> None:
+    generate(untrained, BALL, seconds, switches=[(latest, CUBE)])
+    with pytest.raises(InputError, match=f"give a time up to {latest:g}, or a longer clip"):
+        generate(untrained, BALL, seconds, switches=[(latest + 0.01, CUBE)])
+
+
+def test_the_latest_switch_that_is_accepted_shows(untrained: Model) -> None:
+    frames = round(1.4 * 16)
+    switched = clip(untrained, BALL, 1.4, switches=[(21 / 16, CUBE)])
+    plain = clip(untrained, BALL, 1.4)
+    assert len(switched) == frames
+    assert torch.equal(switched[:21], plain[:21])
+    assert not torch.equal(switched[21:], plain[21:])
+
+
+def test_words_the_model_does_not_know_change_nothing(untrained: Model) -> None:
+    assert torch.equal(untrained.encode(["a red ball juggles!"]), untrained.encode(["a red ball"]))
+
+
+def test_words_past_the_length_that_the_model_reads_are_named(untrained: Model) -> None:
+    read = "a red ball " * 10
+    assert untrained.cut_words(read) == []
+    assert untrained.cut_words(f"{read} in the city at midnight juggling") == ["the", "city", "at", "midnight"]
 
 
 def test_words_the_model_does_not_know_are_named(untrained: Model) -> None:
@@ -111,7 +141,7 @@ def test_both_number_formats_show_nearly_the_same(untrained_folder: Path, untrai
 
 
 def test_a_video_file_holds_the_frames_at_the_models_rate(untrained: Model, tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "clip.mp4", untrained.config.fps) as video:
+    with VideoFile(tmp_path / "clip.mp4", 16, 64, 64) as video:
         for frames in generate(untrained, BALL, 1.5):
             video.write(frames)
     with av.open(str(tmp_path / "clip.mp4")) as container:
@@ -123,6 +153,9 @@ def test_a_video_file_holds_the_frames_at_the_models_rate(untrained: Model, tmp_
 
 def test_a_video_file_that_cannot_be_written_is_refused_before_generation(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        VideoFile(tmp_path / "no" / "clip.mp4", 16)
-    with pytest.raises(ValueError, match=r"try \.mp4"):
-        VideoFile(tmp_path / "clip.nothing", 16)
+        VideoFile(tmp_path / "no" / "clip.mp4", 16, 64, 64)
+    for name in ("clip.nothing", "clip.wav", "clip.gif"):
+        (tmp_path / name).write_bytes(b"precious")
+        with pytest.raises(InputError, match=r"try \.mp4"):
+            VideoFile(tmp_path / name, 16, 64, 64)
+        assert (tmp_path / name).read_bytes() == b"precious"
