@@ -16,6 +16,14 @@ class NoReplicaLeft(Exception):
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A replica's answer to a new session when its slots are taken: when one may be free again."""
+
+    replica: str
+    retry_after_s: int
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where a call may go: to `pin` only, or for a new session to any replica that is not in `excluded`."""
 

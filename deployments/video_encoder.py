@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -16,38 +14,14 @@ import av
 import numpy as np
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-from pydantic import BaseModel, ConfigDict, Field
 
 from deployments import fmp4
+from deployments.video_config import InitSegment, VideoConfig
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
-
-
-class VideoConfig(BaseModel):
-    """What decides an init segment. Equal configurations give byte-equal init segments in every process."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int = Field(gt=0, multiple_of=16)
-    height: int = Field(gt=0, multiple_of=16)
-    fps: int = Field(gt=0)
-    crf: int = Field(default=18, ge=0, le=51)
-
-    @property
-    def hash(self) -> str:
-        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True)
-class InitSegment:
-    """ftyp + moov, the codec's RFC 6381 name, and the hash of the configuration it belongs to."""
-
-    data: bytes
-    codec: str
-    config_hash: str
 
 
 @lru_cache(maxsize=64)
