@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,9 @@ def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def find_chromium() -> str:
     """The system's browser. Skips the calling test without one, except in CI, where that is a failure."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
+        path = shutil.which(name)
+        # Ubuntu's packages are stubs that only say where the browser is.
+        if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
             return path
     sentence = "no Chromium here: `make setup` installs it where it can, else install your system's package"
     if os.environ.get("CI") == "true":
