@@ -57,20 +57,22 @@ class FragmentRing:
         self._closed = True
         self._wake()
 
-    async def newest_after(self, chunk: int) -> Fragment | None:
-        """The newest fragment above `chunk`, waiting for it if need be; None when there will be none."""
+    async def next_after(self, chunk: int, most_behind: int = 1) -> Fragment | None:
+        """The next fragment above `chunk`, waiting for it if need be; None when there will be none.
+
+        A reader that is more than `most_behind` fragments behind gets the newest one instead.
+        """
         while True:
-            if self.newest is not None and self.newest.chunk > chunk:
-                return self.newest
+            behind = [fragment for fragment in self._kept if fragment.chunk > chunk]
+            if behind:
+                return behind[0] if len(behind) <= most_behind else behind[-1]
             if self._closed:
                 return None
             await self._changed.wait()
 
-    async def follow(self, chunk: int, depth: int = RING_SIZE) -> AsyncIterator[Fragment]:
-        """Fragments above `chunk` in order until the ring closes; more than `depth` behind it skips to the newest."""
-        while (newest := await self.newest_after(chunk)) is not None:
-            behind = [fragment for fragment in self._kept if fragment.chunk > chunk]
-            fragment = behind[0] if len(behind) <= depth else newest
+    async def follow(self, chunk: int) -> AsyncIterator[Fragment]:
+        """Every kept fragment above `chunk` in order, until the ring closes."""
+        while (fragment := await self.next_after(chunk, RING_SIZE)) is not None:
             chunk = fragment.chunk
             yield fragment
 

@@ -35,6 +35,8 @@ _ENVIRONMENT = {
     # A proxy on a busy machine is slow, not dead: by default it is killed after five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    # What answers `live.mp4` without end has to be where its reader is.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.live:middlewares",
     "RAY_DEDUP_LOGS": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }

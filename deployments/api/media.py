@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import StreamingResponse
 
 from deployments.api.errors import FragmentsOver, NoSuchFragment
 from deployments.api.services import Services
+from deployments.fragments import RING_SIZE
+from deployments.logs import about
 from deployments.session import Session
 from deployments.video_encoder import InitSegment, VideoConfig
 
 PULL_SECONDS = 20.0
-LIVE_DEPTH = 2
+BROKEN_SECONDS = 0.5
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _MP4: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}}}
 
@@ -50,23 +50,29 @@ def routes(services: Services) -> APIRouter:
     async def fragments(
         sid: str,
         after: Annotated[int, Query(ge=-1, description="The last `X-Fragment` you have; the answer is newer.")] = -1,
+        most_behind: Annotated[
+            int, Query(ge=1, le=RING_SIZE, description="You get the next fragment while no more than these are newer.")
+        ] = 1,
     ) -> Response:
         """The newest fragment (moof + mdat), once there is one after `after`. A slow reader skips by construction."""
-        # Who watches already needs no store: the picture goes on while Redis is away.
-        owner = "" if hub.ring(sid) else (await watchable(sid)).owner or ""
-        async with hub.watch(sid, owner) as ring:
-            newest = -1 if ring.newest is None else ring.newest.chunk
-            if after > newest and after >= (await services.timeline.session(sid)).chunks:
-                raise NoSuchFragment(sid, after)
-            try:
-                async with asyncio.timeout(PULL_SECONDS):
-                    fragment = await ring.newest_after(after)
-            except TimeoutError:
-                return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
-        if fragment is None:
-            if (await services.timeline.session(sid)).status.over:
-                raise FragmentsOver(sid)
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
+        with about(sid):
+            # Who watches already needs no store: the picture goes on while Redis is away.
+            owner = "" if hub.ring(sid) else (await watchable(sid)).owner or ""
+            async with hub.watch(sid, owner) as ring:
+                newest = -1 if ring.newest is None else ring.newest.chunk
+                if after > newest and after >= (await services.timeline.session(sid)).chunks:
+                    raise NoSuchFragment(sid, after)
+                try:
+                    async with asyncio.timeout(PULL_SECONDS):
+                        fragment = await ring.next_after(after, most_behind)
+                except TimeoutError:
+                    return _nothing_yet()
+            if fragment is None:
+                if (await services.timeline.session(sid)).status.over:
+                    raise FragmentsOver(sid)
+                # The way to the owner broke. Who is sent away at once asks again at once.
+                await asyncio.sleep(BROKEN_SECONDS)
+                return _nothing_yet()
         numbers = {
             "X-Fragment": str(fragment.chunk),
             "X-First-Frame": str(fragment.first_frame),
@@ -74,25 +80,22 @@ def routes(services: Services) -> APIRouter:
         }
         return Response(fragment.data, media_type="video/mp4", headers=HEADERS | numbers)
 
-    @api.get("/live.mp4", response_class=StreamingResponse, responses=_MP4)
-    async def live(sid: str) -> StreamingResponse:
+    @api.get("/live.mp4", response_class=Response, responses=_MP4)
+    async def live(sid: str) -> Response:
         """One endless fragmented MP4 from the live edge on, for curl, ffplay and `<video>`; ends with the session.
 
-        Who falls behind skips to the newest fragment. What a stalled reader has been sent already waits in the proxy.
+        Who falls behind skips to the newest fragment; who stops reading is held no more than that.
         """
-        session = await watchable(sid)
-        segment = await init_of(session)
-
-        async def stream() -> AsyncIterator[bytes]:
-            yield segment.data
-            async with hub.watch(sid, session.owner or "") as ring:
-                newest = -1 if ring.newest is None else ring.newest.chunk - 1
-                async for fragment in ring.follow(newest, LIVE_DEPTH):
-                    yield fragment.data
-
-        return StreamingResponse(stream(), media_type=_media_type(segment), headers=HEADERS)
+        # The start of it: `LiveStream`, in the proxy, goes on with fragments.
+        with about(sid):
+            segment = await init_of(await watchable(sid))
+        return Response(segment.data, media_type=_media_type(segment), headers=HEADERS)
 
     return api
+
+
+def _nothing_yet() -> Response:
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
 
 
 def _media_type(segment: InitSegment) -> str:

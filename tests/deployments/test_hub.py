@@ -45,7 +45,7 @@ async def test_viewers_of_one_session_share_one_upstream() -> None:
     hub = owner.hub()
     async with hub.watch("s", "r") as one, hub.watch("s", "r") as two:
         owner.queue.put_nowait(0)
-        assert await one.newest_after(-1) == await two.newest_after(-1)
+        assert await one.next_after(-1) == await two.next_after(-1)
     assert owner.opened == 1
     await hub.close()
 
@@ -55,7 +55,7 @@ async def test_the_upstream_stops_some_time_after_the_last_viewer_left() -> None
     hub = owner.hub(keep_s=0.01)
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(0)
-        await ring.newest_after(-1)
+        await ring.next_after(-1)
     assert hub.sessions == 1
     await owner.stopped.wait()
     assert hub.sessions == 0
@@ -67,7 +67,7 @@ async def test_a_viewer_that_comes_back_in_time_keeps_the_upstream() -> None:
     for chunk in range(3):
         async with hub.watch("s", "r") as ring:
             owner.queue.put_nowait(chunk)
-            assert (await ring.newest_after(chunk - 1)) is not None
+            assert (await ring.next_after(chunk - 1)) is not None
     assert owner.opened == 1
     await hub.close()
     assert owner.stopped.is_set()
@@ -78,7 +78,7 @@ async def test_a_lost_owner_is_reported_and_its_viewers_are_let_go() -> None:
     hub = owner.hub()
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(ReplicaGone("r"))
-        assert await ring.newest_after(-1) is None
+        assert await ring.next_after(-1) is None
     assert owner.lost == [("s", "r")]
     await hub.close()
 
@@ -88,10 +88,10 @@ async def test_a_broken_upstream_lets_its_viewers_come_again_and_accuses_nobody(
     hub = owner.hub()
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(RuntimeError("a wire broke"))
-        assert await ring.newest_after(-1) is None
+        assert await ring.next_after(-1) is None
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(0)
-        assert await ring.newest_after(-1) is not None
+        assert await ring.next_after(-1) is not None
     assert owner.opened == 2
     assert owner.lost == []
     await hub.close()
@@ -102,7 +102,7 @@ async def test_a_silent_upstream_of_a_session_that_is_over_is_closed() -> None:
     owner.is_over = True
     hub = owner.hub(idle_s=0.01)
     async with hub.watch("s", "r") as ring:
-        assert await ring.newest_after(-1) is None
+        assert await ring.next_after(-1) is None
     assert owner.lost == []
     assert owner.stopped.is_set()
     await hub.close()
