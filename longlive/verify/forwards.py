@@ -21,6 +21,7 @@ STARTS = ("empty", "warm")
 INPUT = re.compile(r"x|timestep\.\w+|warm\.context_latents")
 OUTPUT = re.compile(r"(?P<start>\w+)\.(?P<step>\w+)\.(flow|x0)")
 INSIDE = re.compile(r"acts\.(?P<start>\w+)\.(?P<step>\w+)\.(?P<part>.+)")
+STORED = re.compile(r"cache_([kv])\.(\d+)")  # what a layer keeps of the forward's own frames
 # Where a recorded activation comes out of our modules. The patches are seen as what enters the first block.
 MODULES = (
     (r"block\.(\d+)\.(self_attn|cross_attn)", r"blocks.\1.\2.o"),
@@ -96,12 +97,12 @@ def _inside(subject: Subject, start: str, step: str) -> Pairs:
                 hook = transformer.blocks[0].register_forward_pre_hook(
                     lambda _, inputs: seen.update(patch_embedding=inputs[0].flatten(1, 2).transpose(1, 2))
                 )
-            elif not re.fullmatch(r"cache_[kv]\.\d+", part):
-                hook = _module(transformer, part).register_forward_hook(_keep(seen, part))
-            hooks.callback(hook.remove)
+                hooks.callback(hook.remove)
+            elif not STORED.fullmatch(part):
+                hooks.callback(_module(transformer, part).register_forward_hook(_keep(seen, part)).remove)
         stored = _run(subject, transformer, start, step).stored
     for part in goldens:
-        if match := re.fullmatch(r"cache_([kv])\.(\d+)", part):
+        if match := STORED.fullmatch(part):
             seen[part] = stored[int(match[2])]["kv".index(match[1])]
     # Tokens are grouped by frame here and run on in the recorded numbers, or are laid out as a grid.
     return [(seen[part].reshape(golden.shape), golden) for part, golden in goldens.items()]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from longlive.kv_cache import Positions
 from longlive.rope import RotaryTable, rotate
+from longlive.transformer import CausalWanTransformer
 
 
 class MovingWindow:
@@ -44,6 +45,20 @@ class MovingWindow:
         if self.relative:
             keys = rotate(keys, *self.table.at(torch.arange(self.local_end)))
         return softmax_attention(rotate(q, *self.table.at(times)), keys, self.values[:, : self.local_end])
+
+
+class LiteralMemory:
+    """All layers of a roll-out as the reference keeps them; `start` is the first frame of the next forward."""
+
+    def __init__(
+        self, transformer: CausalWanTransformer, window: int, sink: int, positions: Positions, height: int, width: int
+    ) -> None:
+        table, heads = transformer.rotary(height, width), transformer.config.num_heads
+        self.layers = [MovingWindow(window, sink, positions, table, heads) for _ in transformer.blocks]
+        self.start, self.rewrite_sink = 0, False
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.layers[layer].run(self.start, q, k, v, rewrite_sink=self.rewrite_sink)
 
 
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from longlive.policy import ChunkPolicy, ForwardPass
 from longlive.rollout import Rollout, SwitchMode
 from longlive.sampler import FewStepSampler
 from longlive.transformer import CausalWanTransformer
-from tests.longlive.moving_window import MovingWindow
+from tests.longlive.moving_window import LiteralMemory
 from tests.longlive.small import LATENT, prompt, small_rollout, small_transformer
 
 SAMPLER = SamplerConfig(denoising_steps=(1000, 500))
@@ -178,25 +178,10 @@ def test_the_chunk_policy_denoises_in_order_and_then_stores_the_clean_chunk() ->
     assert all(step.frames == range(6, 9) and step.store for step in passes)
 
 
-class LiteralMemory:
-    """All layers of a roll-out as the reference keeps them."""
-
-    def __init__(self, rollout: Rollout) -> None:
-        transformer, config = rollout.transformer, rollout.config
-        table, heads = transformer.rotary(*LATENT[1:]), transformer.config.num_heads
-        self.layers = [
-            MovingWindow(config.window_frames, config.sink_frames, config.positions, table, heads)
-            for _ in transformer.blocks
-        ]
-        self.start, self.rewrite_sink = 0, False
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return self.layers[layer].run(self.start, q, k, v, rewrite_sink=self.rewrite_sink)
-
-
 def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: SwitchMode) -> Tensor:
     """Sections 3 to 5 of the reference sheet, step by step, with the configuration, seed and model of a roll-out."""
-    transformer, config, memory = like.transformer, like.config, LiteralMemory(like)
+    transformer, config = like.transformer, like.config
+    memory = LiteralMemory(transformer, config.window_frames, config.sink_frames, config.positions, *LATENT[1:])
     size, sampler = config.chunk_frames, FewStepSampler(SAMPLER)
     text, video = transformer.encode_text(prompt(like.seed)), torch.empty(1, 0, *LATENT)
 

@@ -27,6 +27,11 @@ EXPECTED = {
 }
 
 
+def wrong(result: CaseResult) -> bool:
+    """Failed by its numbers, not by a fault on the way."""
+    return not result.passed and result.error is not None and result.error > result.tolerance
+
+
 def describe(results: list[CaseResult]) -> list[str]:
     return [f"{r.case}: {r.metric} {r.error}, tolerance {r.tolerance} {r.note}" for r in results if not r.passed]
 
@@ -72,16 +77,17 @@ def test_a_choice_runs_by_name_start_group_or_pattern() -> None:
 def test_wrong_weights_fail(folder: Path) -> None:
     alter(folder / "weights_generator_layout.safetensors", model__blocks__1__self_attn__norm_k__weight=1.01)
     results = list(run_verify(folder, torch.float32, cases=["empty.t1", "C_keep"]))
-    assert [(r.passed, r.supported) for r in results] == [(False, True)] * 2
+    assert [r.supported for r in results] == [True] * 2
+    assert all(wrong(r) for r in results)
 
 
 def test_another_window_than_the_folder_s_fails_where_the_window_matters(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"local_attn_size": 12}))
-    passed = {r.case: r.passed for r in run_verify(folder, torch.float32, cases=["empty", "A"])}
-    assert not passed.pop("A")
-    assert not passed.pop("A.final_cache")
-    assert all(passed.values())
+    found = {r.case: r for r in run_verify(folder, torch.float32, cases=["empty", "A"])}
+    assert wrong(found.pop("A"))
+    assert not found.pop("A.final_cache").passed  # ends at another number of slots
+    assert all(r.passed for r in found.values())
 
 
 def test_weights_that_do_not_load_fail_every_case_that_needs_them_and_no_other(folder: Path) -> None:
@@ -110,7 +116,7 @@ def test_a_prompt_switch_of_the_folder_is_followed_at_its_frame(folder: Path) ->
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"switches": [15]}))
     (result,) = run_verify(folder, torch.float32, cases=["C_keep"])
-    assert not result.passed
+    assert wrong(result)
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
