@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from deployments.cli_report import provenance
+
 ROOT = Path(__file__).resolve().parent.parent
+LOAD_BEFORE = os.getloadavg()[0]  # of the machine when the benchmark began; its own load comes on top
 
 
 def report(name: str, includes: dict[str, bool], results: dict[str, Any]) -> dict[str, Any]:
@@ -20,17 +20,8 @@ def report(name: str, includes: dict[str, bool], results: dict[str, Any]) -> dic
     return {
         "benchmark": name,
         "command": " ".join(["python", *sys.orig_argv[1:]]),
-        "commit": _commit(),
-        "hardware": {
-            "cpu": _processor(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-            "load_before": round(os.getloadavg()[0], 2),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("longlive", "torch", "ray", "av", "redis")},
-        },
+        **provenance(),
+        "load_before": round(LOAD_BEFORE, 2),
         "includes": includes,
         "results": results,
     }
@@ -55,19 +46,3 @@ def spread(values: list[float], digits: int = 3) -> dict[str, float]:
         "min": round(min(values), digits),
         "max": round(max(values), digits),
     }
-
-
-def _commit() -> str:
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return git.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from deployments import cli
@@ -139,6 +141,11 @@ def test_verify_fails_when_a_case_is_not_there_or_an_expected_number_is_wrong(
     for name in ("vae_t5_config.json", "t5_weights.safetensors"):
         (tmp_path / name).write_bytes((GOLDENS / name).read_bytes())
     golden = load_file(GOLDENS / "t5_io.safetensors")
+    nothing = torch.full_like(golden["prompt_embeds"], float("nan"))
+    save_file(golden | {"prompt_embeds": nothing}, tmp_path / "t5_io.safetensors")
+    code, out, _ = run(capsys, "verify", tmp_path, "--cases", "t5.prompt_embeds", "--json")
+    assert code == 1
+    assert json.loads(out, parse_constant=pytest.fail)["cases"][0]["error"] is None  # JSON has no NaN
     save_file(golden | {"output_raw": golden["output_raw"] + 0.001}, tmp_path / "t5_io.safetensors")
     code, out, _ = run(capsys, "verify", tmp_path, "--cases", "t5")
     assert code == 1
@@ -171,6 +178,21 @@ def test_eval_reports_shares_of_matching_readouts(capsys: pytest.CaptureFixture[
     assert set(document["attributes"]) == {"kind", "colour", "motion", "place", "time", "weather"}
     assert document["overall"] == pytest.approx(sum(document["attributes"].values()) / 6)
     assert 0 <= document["control"] <= 1
+    assert (document["model"], document["seeds"]) == ("untrained", "5:7")
+    assert document["dtype"] in ("float32", "bfloat16")
+    assert document["commit"]
+    assert {"python", "torch", "longlive"} <= set(document["versions"])
+
+
+def test_eval_refuses_a_model_of_another_picture(
+    capsys: pytest.CaptureFixture[str], untrained_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(untrained_folder, tmp_path / "wide")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"width": 128}))
+    code, out, err = run(capsys, "eval", "tiny", "--seeds", "5:7", "--model", folder)
+    assert (code, out) == (2, "")
+    assert "128x64" in err.strip().splitlines()[-1]
 
 
 def test_eval_reports_the_new_prompt_two_and_four_seconds_after_a_switch(

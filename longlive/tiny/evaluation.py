@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from longlive.errors import InputError
 from longlive.model import Model
 from longlive.pipeline import VideoStream
 from longlive.rollout import SwitchMode
 from longlive.tiny.captions import full_caption
 from longlive.tiny.readouts import MIN_FRAMES, matches
-from longlive.tiny.world import ATTRIBUTES, FPS, draw_change, draw_scene
+from longlive.tiny.world import ATTRIBUTES, FPS, SIZE, draw_change, draw_scene
 
 SETTLE_SECONDS = 3.0  # a video is judged from here on
 SWITCH_SECONDS = 3.0  # a switch comes here
@@ -67,8 +68,8 @@ class SwitchAdherence:
 
 
 def evaluate(model: Model, seeds: range, progress: Callable[[], None] = lambda: None) -> Adherence:
-    """Adherence after 3 seconds. ValueError for an empty range of seeds."""
-    _check(seeds)
+    """Adherence after 3 seconds. InputError for an empty range of seeds or a model of another picture."""
+    _check(model, seeds)
     hits: list[dict[str, bool]] = []
     control: list[bool] = []
     for seed in seeds:
@@ -86,8 +87,8 @@ def evaluate(model: Model, seeds: range, progress: Callable[[], None] = lambda: 
 def evaluate_switch(
     model: Model, seeds: range, mode: SwitchMode, progress: Callable[[], None] = lambda: None
 ) -> list[SwitchAdherence]:
-    """Adherence to the new prompt 2 and 4 seconds after a switch that changes two attributes."""
-    _check(seeds)
+    """Adherence to the new prompt 2 and 4 seconds after a switch that changes two attributes. Errors as above."""
+    _check(model, seeds)
     hits: dict[float, list[dict[str, bool]]] = {after: [] for after in AFTER_SECONDS}
     changed: dict[float, list[float]] = {after: [] for after in AFTER_SECONDS}
     for seed in seeds:
@@ -113,9 +114,15 @@ def evaluate_switch(
     ]
 
 
-def _check(seeds: range) -> None:
+def _check(model: Model, seeds: range) -> None:
     if not seeds:
-        raise ValueError("no seeds to evaluate; give A:B with A below B, for example 0:256")
+        raise InputError("no seeds to evaluate; give A:B with A below B, for example 0:256")
+    config = model.config
+    if (config.width, config.height, config.fps) != (SIZE, SIZE, FPS):
+        raise InputError(
+            f"the model makes {config.width}x{config.height} at {config.fps} fps, the tiny world is {SIZE}x{SIZE} at "
+            f"{FPS}; give a model of that world"
+        )
 
 
 def _frames(stream: VideoStream, skip: int, count: int) -> Tensor:

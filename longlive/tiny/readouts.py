@@ -23,13 +23,16 @@ from longlive.tiny.renderer import (
 from longlive.tiny.world import ATTRIBUTES, COLOURS, KINDS, PLACES, SIZE, TIMES, WEATHERS, Scene
 
 MIN_FRAMES = 12  # one hop, and enough movement to tell a direction
-MIN_SUBJECT = 40.0  # pixels of mask below which there is no subject to read
+MIN_SUBJECT = 40.0  # pixels of mask below which a frame shows no subject to read
+MIN_SEEN = 8  # frames that must show one
+STRIDE = 4  # frames over which a speed is measured
 
 
 def read(frames: Tensor) -> dict[str, str | None]:
-    """Value of every attribute in uint8 `frames` `[T >= 12, 3, 64, 64]`; None where the subject cannot be found.
+    """Value of every attribute in uint8 `frames` `[T >= 12, 3, 64, 64]`; None for the subject's if it cannot be found.
 
-    The frames must show one scene: cut the fade of a switch away. ValueError for fewer frames or another size.
+    Frames without a subject say nothing about it, and fewer than 8 with one are too few. The frames must show one
+    scene: cut the fade of a switch away. ValueError for fewer frames or another size.
     """
     if frames.ndim != 4 or frames.shape[0] < MIN_FRAMES or tuple(frames.shape[1:]) != (3, SIZE, SIZE):
         raise ValueError(
@@ -39,14 +42,14 @@ def read(frames: Tensor) -> dict[str, str | None]:
     mask = subject_mask(video)
     weather = _weather(video, mask)
     place, time = _scenery(video, mask)
-    found = mask.flatten(1).sum(1)
-    if float(found.mean()) < MIN_SUBJECT:
+    seen = mask.flatten(1).sum(1) >= MIN_SUBJECT
+    if int(seen.sum()) < MIN_SEEN:
         return {"kind": None, "colour": None, "motion": None, "place": place, "time": time, "weather": weather}
     columns, rows = _centres(mask)
     return {
-        "kind": _kind(mask, columns, rows),
-        "colour": _colour(video, mask),
-        "motion": _motion(columns, rows),
+        "kind": _kind(mask[seen], columns[seen], rows[seen]),
+        "colour": _colour(video[seen], mask[seen]),
+        "motion": _motion(columns, rows, seen),
         "place": place,
         "time": time,
         "weather": weather,
@@ -87,12 +90,15 @@ def _centres(mask: Tensor) -> tuple[Tensor, Tensor]:
     return columns, rows
 
 
-def _motion(columns: Tensor, rows: Tensor) -> str:
-    if float(rows.std()) > 1.8:
+def _motion(columns: Tensor, rows: Tensor, seen: Tensor) -> str | None:
+    if float(rows[seen].std()) > 1.8:
         return "hops"
-    # Steps over four frames: single frames are too noisy, and half the torus would be ambiguous.
-    steps = torch.remainder(columns[4:] - columns[:-4] + SIZE / 2, SIZE) - SIZE / 2
-    speed = float(steps.median()) / 4
+    # Steps over some frames: single frames are too noisy, and half the torus would be ambiguous.
+    steps = torch.remainder(columns[STRIDE:] - columns[:-STRIDE] + SIZE / 2, SIZE) - SIZE / 2
+    steps = steps[seen[STRIDE:] & seen[:-STRIDE]]
+    if not len(steps):
+        return None
+    speed = float(steps.median()) / STRIDE
     return "left" if speed < -0.4 else "right" if speed > 0.4 else "still"
 
 

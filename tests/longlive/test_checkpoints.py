@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,39 @@ def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"name": "x", "surprise": 1}')
     with pytest.raises(CheckpointError, match="surprise"):
         load_model(tmp_path, torch.float32)
+
+
+@pytest.fixture
+def model_folder(untrained_folder: Path, tmp_path: Path) -> Path:
+    """A whole model, to be spoilt."""
+    return Path(shutil.copytree(untrained_folder, tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("rollout", {"window_frames": -1}, "window_frames must be limited"),
+        ("rollout", {"window_frames": 5}, "must be -1 or hold"),
+        ("sampler", {"denoising_steps": []}, "denoising_steps"),
+        ("sampler", {"denoising_steps": [1000, 0]}, "denoising_steps"),
+        ("sampler", {"timestep_shift": 0}, "timestep_shift"),
+        ("transformer", {"in_channels": 8}, "must be equal"),
+        ("text_encoder", {"vocab_size": 20}, "take the files of one model"),
+    ],
+)
+def test_a_model_that_could_not_generate_is_refused_when_it_is_read(
+    model_folder: Path, part: str, change: dict[str, object], said: str
+) -> None:
+    config = json.loads((model_folder / "config.json").read_text())
+    (model_folder / "config.json").write_text(json.dumps(config | {part: config[part] | change}))
+    with pytest.raises(CheckpointError, match=said):
+        load_model(model_folder, torch.float32)
+
+
+def test_a_damaged_tokenizer_is_refused(model_folder: Path) -> None:
+    (model_folder / "tokenizer.json").write_text('{"model":')
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is no tokenizer"):
+        load_model(model_folder, torch.float32)
 
 
 def test_a_merged_adapter_adds_its_product_to_its_weight_alone() -> None:

@@ -19,7 +19,7 @@ from longlive.tiny.captions import (
     full_caption,
     partial_caption,
 )
-from longlive.tiny.readouts import read
+from longlive.tiny.readouts import read, subject_mask
 from longlive.tiny.renderer import render
 from longlive.tiny.world import ATTRIBUTES, SIZE, Clip, Scene, all_scenes, draw_change, draw_scene
 
@@ -114,6 +114,18 @@ def test_after_a_switch_the_readouts_see_the_new_scene() -> None:
 
 def test_an_empty_picture_has_no_subject_to_read() -> None:
     seen = read(torch.full((12, 3, SIZE, SIZE), 128, dtype=torch.uint8))
+    assert seen["kind"] is seen["colour"] is seen["motion"] is None
+
+
+def test_a_subject_that_vanishes_for_some_frames_is_read_from_the_others() -> None:
+    scene = Scene("cube", "blue", "still", "city", "day", "clear")
+    frames = render(Clip(scene, 3), 24)
+    without = frames.masked_fill((subject_mask(frames.float() / 255) > 0).any(0), 128)
+    frames[4:10] = without[4:10]
+    seen = read(frames)
+    assert (seen["kind"], seen["colour"], seen["motion"]) == ("cube", "blue", "still")
+    frames[:17] = without[:17]
+    seen = read(frames)
     assert seen["kind"] is seen["colour"] is seen["motion"] is None
 
 
