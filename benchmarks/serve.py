@@ -32,6 +32,7 @@ from report import ROOT, emit, report, spread
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
 PATIENCE_SECONDS = 30.0
+START_SECONDS = 300.0
 INCLUDES = {"dit": True, "text_encoder": True, "decode": True, "encode": True, "http": True, "display": False}
 
 
@@ -54,15 +55,13 @@ class Target:
     async def watched(self, sid: str) -> AsyncIterator[Viewer]:
         """A viewer of a session, which ends after it. What goes wrong with the viewer is raised."""
         viewer = Viewer(self, sid)
-        pulling = asyncio.create_task(viewer.pull())
         try:
-            yield viewer
+            async with asyncio.TaskGroup() as tasks:  # a viewer that fails ends what waits for it, with its error
+                pulling = tasks.create_task(viewer.pull())
+                yield viewer
+                pulling.cancel()
         finally:
-            pulling.cancel()
-            await asyncio.wait([pulling])
             await self.http.delete(f"/v1/sessions/{sid}")
-        if not pulling.cancelled():
-            pulling.result()
 
 
 @dataclass
@@ -169,14 +168,14 @@ async def stopped_reader(target: Target, ingress: int, seconds: float) -> dict[s
     The session is an unpaced one, so that many times more is produced than a viewer in real time would leave behind.
     """
     sid = await open_unpaced()
+    await asyncio.sleep(3)  # the session itself has its memory by then
+    before, chunks = resident_mib(ingress), (await target.session(sid))["chunks"]
     host, port = target.url.removeprefix("http://").split(":")
     with socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.connect((host, int(port)))
         reader.sendall(f"GET /v1/sessions/{sid}/live.mp4 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         reader.recv(1024)
-        await asyncio.sleep(3)
-        before, chunks = resident_mib(ingress), (await target.session(sid))["chunks"]
         await asyncio.sleep(seconds)
         after, chunks = resident_mib(ingress), (await target.session(sid))["chunks"] - chunks
     await target.http.delete(f"/v1/sessions/{sid}")
@@ -222,6 +221,9 @@ def start_and_stop(port: int, model: str) -> dict[str, Any]:
             while not _ready(f"http://127.0.0.1:{port}/readyz"):
                 if process.poll() is not None:
                     raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}")
+                if time.perf_counter() - start > START_SECONDS:
+                    process.send_signal(signal.SIGINT)  # leaving the block waits for it
+                    raise RuntimeError(f"{' '.join(command)} was not ready after {START_SECONDS:g} s")
                 time.sleep(0.1)
             ready = time.perf_counter() - start
             family = descendants(process.pid)
@@ -270,10 +272,10 @@ def _alive(pid: int) -> bool:
 
 
 def resident_mib(pid: int) -> float:
-    """Memory of a process, shared pages divided among those who share them."""
+    """Memory of a process, shared pages divided among those who share them; none of one that has ended."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
 
@@ -281,7 +283,11 @@ def resident_mib(pid: int) -> float:
 def ingress_pid() -> int:
     """The process of this service's ingress replica."""
     for pid in descendants(os.getpid()):
-        if b"ServeReplica:longlive:Ingress" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile
+        if b"ServeReplica:longlive:Ingress" in command:
             return pid
     raise RuntimeError("no ingress replica below this process")
 
