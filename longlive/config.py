@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
-Timestep = Annotated[int, Field(gt=0, le=1000)]
+Timestep = Annotated[int, Field(gt=0, le=1000)]  # what the sampler's table holds
 
 
 class _Config(BaseModel):
