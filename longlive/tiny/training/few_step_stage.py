@@ -25,7 +25,7 @@ from longlive.tiny.training.trainer import Stage, Trainer, Worker
 from longlive.transformer import TextContext
 
 SAMPLER = SamplerConfig(timestep_shift=3.0, renoise="predicted")
-STAGE = Stage("few-step", steps=260, batch=8, adam_lr=4e-4, muon_lr=0.004, ema=0.97, warmup=10, decay_from=0.4)
+STAGE = Stage("few-step", steps=130, batch=8, adam_lr=4e-4, muon_lr=0.004, ema=0.97, warmup=10, decay_from=0.4)
 BORDERS = (2, CHUNKS - 1)  # chunks that switches come with; few, for each is another shape to compile
 BETWEEN = 2  # teacher steps for each served one
 
