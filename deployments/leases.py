@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 from redis.asyncio import Redis
 
-from deployments.session import SessionFailed, SessionState
+from deployments.session import SessionState
 from deployments.store import (
     LIVE_SESSIONS,
     Fenced,
@@ -17,28 +16,28 @@ from deployments.store import (
     NoSuchSession,
     SessionOver,
 )
-from deployments.timeline import Timeline
 
 LEASE_SECONDS = 3.0
 RENEW_SECONDS = 1.0
-_log = logging.getLogger(__name__)
 _OVER = json.dumps({state: True for state in SessionState if state.over})
 
-# Counter, fold and caller each remember the last fence: a Redis that lost its newest writes gives none out twice.
+# Counter and fold each remember the last fence. A session that was created and never claimed expires: a claim keeps it.
 _CLAIM = """
-local state, fence, lease = KEYS[1], KEYS[2], KEYS[3]
-local owner, ttl_ms, seen, dead = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local state, fence, lease, timeline = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local owner, ttl_ms, dead = ARGV[1], ARGV[2], ARGV[3]
 local status = redis.call('HGET', state, 'status')
 if not status then return {'missing'} end
-if cjson.decode(ARGV[5])[status] then return {'over', status} end
+if cjson.decode(ARGV[4])[status] then return {'over', status} end
 local holder = redis.call('HGET', lease, 'owner')
 if holder and holder ~= owner and holder ~= dead then return {'held', holder} end
 local last = tonumber(redis.call('GET', fence) or '0')
-local next_fence = math.max(last, tonumber(redis.call('HGET', state, 'fence') or '0'), seen) + 1
+local next_fence = math.max(last, tonumber(redis.call('HGET', state, 'fence') or '0')) + 1
 redis.call('SET', fence, next_fence)
 redis.call('HSET', state, 'fence', next_fence, 'owner', owner)
 redis.call('HSET', lease, 'owner', owner, 'fence', next_fence)
 redis.call('PEXPIRE', lease, ttl_ms)
+redis.call('PERSIST', state)
+redis.call('PERSIST', timeline)
 return {'ok', next_fence}
 """
 
@@ -65,14 +64,16 @@ class Leases:
         self._claim = redis.register_script(_CLAIM)
         self._renew = redis.register_script(_RENEW)
 
-    async def claim(self, sid: str, owner: str, *, seen_fence: int = 0, dead_owner: str = "") -> int:
+    async def claim(self, sid: str, owner: str, *, dead_owner: str = "") -> int:
         """Become the owner; gives the fence. `dead_owner`: take it from that one though its lease still runs.
 
         Raises NoSuchSession, SessionOver, LeaseHeld (somebody else's lease runs).
         """
         keys = Keys(sid)
+        # First, so that no claimed session is missing in there. Whatever else gets in, `orphans` forgets.
+        await self._redis.sadd(LIVE_SESSIONS, sid)
         match await self._claim(
-            keys=[keys.state, keys.fence, keys.lease], args=[owner, self._ttl_ms, seen_fence, dead_owner, _OVER]
+            keys=[keys.state, keys.fence, keys.lease, keys.timeline], args=[owner, self._ttl_ms, dead_owner, _OVER]
         ):
             case ["ok", fence]:
                 return fence
@@ -106,35 +107,3 @@ class Leases:
             elif not await self._redis.exists(keys.lease):
                 lost.add(sid)
         return frozenset(lost)
-
-
-class Sweeper:
-    """Fails the sessions whose owner is gone. Any number may run at once: a claim has one winner."""
-
-    def __init__(self, timeline: Timeline, leases: Leases, name: str) -> None:
-        self._timeline = timeline
-        self._leases = leases
-        self._name = name
-        self._suspects: frozenset[str] = frozenset()
-
-    async def sweep(self) -> list[str]:
-        """One round, to be called about once a second; gives the sessions that it failed.
-
-        A session must be without an owner in two rounds running: an owner that comes back after Redis was away, or one
-        that has created a session and not yet claimed it, has that time to do so.
-        """
-        suspects = await self._leases.orphans()
-        failed = [sid for sid in sorted(suspects & self._suspects) if await self.fail(sid)]
-        self._suspects = suspects
-        return failed
-
-    async def fail(self, sid: str, *, dead_owner: str = "") -> bool:
-        """End a session whose owner is gone, at once where `dead_owner` is known to be dead. False: not ours to end."""
-        try:
-            fence = await self._leases.claim(sid, self._name, dead_owner=dead_owner)
-            reason = "The replica that made this video is gone. Start a new session."
-            await self._timeline.append_fact(sid, fence, SessionFailed(reason=reason))
-        except (LeaseHeld, SessionOver, NoSuchSession, Fenced):
-            return False
-        _log.warning("session %s failed: its owner is gone", sid)
-        return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 LIVE_SESSIONS = "sessions:live"
@@ -13,15 +13,15 @@ LIVE_SESSIONS = "sessions:live"
 def connect(url: str, *, blocking: bool = False) -> Redis:
     """A client for `url`. A `blocking` one never times out on a read: use it for blocking reads, and for nothing else.
 
-    Lost connections are tried again for about a second. A reply that is late is not: the command may have been carried
-    out. Raises redis.RedisError from each call once that fails.
+    Raises redis.RedisError from each call, at once where the connection is lost: the command may have been carried out,
+    so only the caller knows whether it can be repeated. A blocking read can; it is tried again for about a second.
     """
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 4, supported_errors=(RedisConnectionError,))
+    again = Retry(ExponentialBackoff(cap=0.5, base=0.05), 4, supported_errors=(RedisConnectionError,))
     return Redis.from_url(
         url,
         decode_responses=True,
         protocol=2,  # under RESP3 the shape of a stream's reply depends on the server
-        retry=retry,
+        retry=again if blocking else Retry(NoBackoff(), 0),
         socket_timeout=None if blocking else 5.0,
         socket_connect_timeout=5.0,
         max_connections=4096 if blocking else 100,  # each blocked reader holds one

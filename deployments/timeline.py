@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
+from deployments import inbox
 from deployments.session import (
     ENTRY,
     Change,
@@ -34,7 +32,6 @@ from deployments.store import (
     NoSuchSession,
     SessionExists,
     SessionOver,
-    inbox_key,
 )
 
 AnyEntry = SessionCreated | Command | Fact
@@ -43,10 +40,9 @@ START = "0-0"
 KEEP_SECONDS = 24 * 3600
 CHUNKS_KEPT = 1000
 BLOCK_MS = 5000
-INBOX_SECONDS = 3600
+CLAIM_SECONDS = 60
 _CURSOR = re.compile(r"(\d{1,20})-(\d{1,20})")
 _STAMP = {"id", "at"}
-_log = logging.getLogger(__name__)
 
 
 def parse_cursor(cursor: str) -> tuple[int, int]:
@@ -70,39 +66,44 @@ class Timeline:
         self._append_script = redis.register_script(files("deployments").joinpath("timeline.lua").read_text())
 
     async def create(self, sid: str, entry: SessionCreated) -> Session:
-        """Begin a session with nobody as its owner yet: claim it next. Raises SessionExists."""
+        """Begin a session with nobody as its owner yet. Claim it within CLAIM_SECONDS, or it is forgotten.
+
+        Raises SessionExists.
+        """
         state = {"id": sid, "status": SessionState.starting.value, "chunks": "0", "frames": "0", "stalls": "0"}
         facts = entry.model_dump(exclude={*_STAMP, "type"})
         await self._append(
             sid, entry, Change(put=state | {name: str(fact) for name, fact in facts.items()}), create=True
         )
-        await self._redis.sadd(LIVE_SESSIONS, sid)
         return await self.session(sid)
 
     async def append_command(self, sid: str, command: Command) -> str:
         """Ask the owner for something; anybody may. Gives the entry's id. Raises NoSuchSession, SessionOver."""
         return await self._append(sid, command, change_of(command))
 
-    async def append_fact(self, sid: str, fence: int, fact: Fact) -> str:
+    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None) -> str:
         """State what became of the session, as its owner. Gives the entry's id.
 
-        Raises NoSuchSession, SessionOver, Fenced (another owner has claimed it), IllegalTransition.
+        An owner that lost the answer asks again with the same `key`, before it states anything else: the entry is there
+        once. Raises NoSuchSession, SessionOver, Fenced (another owner has claimed it), IllegalTransition.
         """
         change = change_of(fact)
-        entry_id = await self._append(sid, fact, change, fence=fence)
+        entry_id = await self._append(sid, fact, change, fence=fence, key=key)
         if change.to is not None and change.to.over:
             await self._redis.srem(LIVE_SESSIONS, sid)
         return entry_id
 
-    async def append_chunk(self, sid: str, fence: int, chunk: Chunk) -> str:
-        """Record a finished chunk, as the owner. Raises NoSuchSession, SessionOver, Fenced."""
-        return await self._append(sid, chunk, change_of(chunk), fence=fence)
+    async def append_chunk(self, sid: str, fence: int, chunk: Chunk, key: str | None = None) -> str:
+        """Record a finished chunk, as its owner; `key` and errors as in `append_fact`."""
+        return await self._append(sid, chunk, change_of(chunk), fence=fence, key=key)
 
     async def session(self, sid: str) -> Session:
         """What the session is now. Raises NoSuchSession."""
         state: Any = await self._redis.hgetall(Keys(sid).state)
         if not state:
             raise NoSuchSession(sid)
+        for name in ("written_key", "written_id"):
+            state.pop(name, None)
         return Session.model_validate(state | {"media_seconds": int(state["frames"]) / int(state["fps"])})
 
     async def read(self, sid: str, after: str = "", limit: int = 100) -> list[AnyEntry]:
@@ -134,41 +135,27 @@ class Timeline:
                     yield entry
                     after = entry.id
 
-    async def chunks(self, sid: str, limit: int = 100) -> list[Chunk]:
-        """The newest chunks, oldest first. Older ones are trimmed. Raises NoSuchSession."""
-        await self.session(sid)
-        rows: Any = await self._redis.xrevrange(Keys(sid).chunks, count=limit)
-        return [Chunk.model_validate(_fields(row)) for row in reversed(rows)]
-
     async def ring(self, replica: str, sid: str) -> None:
         """Tell a replica that there is a new command for one of its sessions."""
-        key = inbox_key(replica)
-        await self._redis.xadd(key, {"sid": sid}, maxlen=1000, approximate=True)
-        await self._redis.expire(key, INBOX_SECONDS)
+        await inbox.ring(self._redis, replica, sid)
 
-    async def inbox(self, replica: str) -> AsyncIterator[frozenset[str]]:
-        """Sessions whose timeline has a new command, for ever. While Redis is away it waits.
-
-        An empty set, every few seconds, says: look at all of yours. For a ring can get lost with Redis.
-        """
-        after = START
-        while True:
-            try:
-                replies: Any = await self._blocking.xread({inbox_key(replica): after}, count=1000, block=BLOCK_MS)
-            except RedisConnectionError as error:
-                _log.warning("Redis is away, the inbox of %s waits: %s", replica, error)
-                await asyncio.sleep(0.5)
-                continue
-            rows = [row for _, rows in replies for row in rows]
-            if rows:
-                after = rows[-1][0]
-            yield frozenset(fields["sid"] for _, fields in rows)
+    def inbox(self, replica: str) -> AsyncIterator[frozenset[str]]:
+        """Sessions of a replica with a new command, for ever; an empty set says: look at all of them."""
+        return inbox.listen(self._blocking, replica)
 
     async def _append(
-        self, sid: str, entry: AnyEntry | Chunk, change: Change, *, fence: int | None = None, create: bool = False
+        self,
+        sid: str,
+        entry: AnyEntry | Chunk,
+        change: Change,
+        *,
+        fence: int | None = None,
+        key: str | None = None,
+        create: bool = False,
     ) -> str:
         keys = Keys(sid)
         is_chunk = isinstance(entry, Chunk)
+        over = change.to is not None and change.to.over
         ask: dict[str, Any] = {
             "data": entry.model_dump_json(exclude=_STAMP),
             "create": create,
@@ -179,7 +166,8 @@ class Timeline:
             "add": change.add,
             "cursor": not is_chunk,
             "maxlen": CHUNKS_KEPT if is_chunk else None,
-            "expire_ms": self._keep_ms if change.to is not None and change.to.over else None,
+            "expire_ms": CLAIM_SECONDS * 1000 if create else self._keep_ms if over else None,
+            "key": key,
         }
         stream = keys.chunks if is_chunk else keys.timeline
         answer = await self._append_script(

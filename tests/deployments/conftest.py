@@ -28,7 +28,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
     async with connect(redis_server.url) as redis, connect(redis_server.url, blocking=True) as blocking:
         await redis.flushall()
-        yield Store(redis, Timeline(redis, blocking), Leases(redis, lease_seconds=0.2))
+        yield Store(redis, Timeline(redis, blocking), Leases(redis, lease_seconds=3600))
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from unittest import mock
 
 import pytest
+from redis.exceptions import RedisError
 from redis_store import Store
 
-from deployments.leases import Leases, Sweeper
+from deployments.leases import Leases
 from deployments.session import SessionCreated, SessionEnded, SessionState
-from deployments.store import Fenced, Keys, LeaseHeld, NoSuchSession, SessionOver
+from deployments.store import LIVE_SESSIONS, Fenced, Keys, LeaseHeld, NoSuchSession, SessionOver, connect
+from deployments.sweeper import PATIENCE_SECONDS, Sweeper
+from deployments.timeline import CLAIM_SECONDS
 
 CREATED = SessionCreated(prompt="a fox", seed=1, model="tiny", width=96, height=96, fps=16)
 
@@ -21,8 +26,9 @@ async def sid(store: Store) -> str:
 
 
 async def run_out(store: Store, sid: str) -> None:
-    await asyncio.sleep(max(0, await store.redis.pttl(Keys(sid).lease)) / 1000 + 0.01)
-    assert not await store.redis.exists(Keys(sid).lease)
+    """What time would do."""
+    assert await store.redis.pttl(Keys(sid).lease) > 0
+    await store.redis.delete(Keys(sid).lease)
 
 
 async def test_of_many_claimants_one_wins(store: Store, sid: str) -> None:
@@ -47,8 +53,7 @@ async def test_a_fence_is_not_given_twice_when_redis_lost_its_newest_writes(stor
     await store.redis.delete(keys.lease)
     assert await store.leases.claim(sid, "r2") == 8
     await store.redis.delete(keys.lease, keys.fence)
-    await store.redis.hset(keys.state, "fence", 2)
-    assert await store.leases.claim(sid, "r3", seen_fence=8) == 9
+    assert await store.leases.claim(sid, "r3") == 9
 
 
 async def test_a_renewed_lease_holds_and_a_late_renewal_is_good_until_somebody_claims(store: Store, sid: str) -> None:
@@ -75,34 +80,86 @@ async def test_sessions_that_are_over_or_unknown_have_no_owner(store: Store, sid
         await store.leases.renew("nobody", "r1", 1)
 
 
-async def test_a_session_whose_owner_is_gone_fails_in_the_second_sweep(store: Store, sid: str) -> None:
-    sweeper = Sweeper(store.timeline, store.leases, "sweeper")
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sweeper_of(store: Store, clock: Clock) -> Sweeper:
+    return Sweeper(store.timeline, store.leases, "sweeper", clock)
+
+
+async def test_a_session_without_owner_for_long_enough_fails_once(store: Store, sid: str) -> None:
+    clock = Clock()
+    sweeper = sweeper_of(store, clock)
     await store.leases.claim(sid, "r1")
     await run_out(store, sid)
     assert await sweeper.sweep() == []
+    clock.now += PATIENCE_SECONDS - 0.01
+    assert await sweeper.sweep() == []
     assert (await store.timeline.session(sid)).status is SessionState.starting
+    clock.now += 0.02
     assert await sweeper.sweep() == [sid]
     session = await store.timeline.session(sid)
     assert session.status is SessionState.failed
     assert "replica" in (session.reason or "")
+    clock.now += PATIENCE_SECONDS
     assert await sweeper.sweep() == []
 
 
 async def test_an_owner_that_comes_back_in_time_keeps_its_session(store: Store, sid: str) -> None:
-    leases = Leases(store.redis, lease_seconds=60)
-    sweeper = Sweeper(store.timeline, leases, "sweeper")
+    clock = Clock()
+    sweeper = sweeper_of(store, clock)
     fence = await store.leases.claim(sid, "r1")
+    for _ in range(3):
+        await run_out(store, sid)
+        assert await sweeper.sweep() == []
+        clock.now += PATIENCE_SECONDS - 0.01
+        await store.leases.renew(sid, "r1", fence)
+        assert await sweeper.sweep() == []
+
+
+async def test_what_was_seen_before_redis_was_away_fails_nobody(store: Store, sid: str, tmp_path: Path) -> None:
+    clock = Clock()
+    await store.leases.claim(sid, "r1")
     await run_out(store, sid)
-    assert await sweeper.sweep() == []
-    await leases.renew(sid, "r1", fence)
-    assert await sweeper.sweep() == []
-    assert await sweeper.sweep() == []
+    away = Leases(connect(f"unix://{tmp_path}/nothing-listens-here"))
+    with mock.patch.object(store.leases, "orphans", wraps=store.leases.orphans) as orphans:
+        sweeper = sweeper_of(store, clock)
+        assert await sweeper.sweep() == []
+        clock.now += PATIENCE_SECONDS
+        orphans.side_effect = away.orphans
+        with pytest.raises(RedisError):
+            await sweeper.sweep()
+        orphans.side_effect = None
+        assert await sweeper.sweep() == []
+        clock.now += PATIENCE_SECONDS
+        assert await sweeper.sweep() == [sid]
+
+
+async def test_a_created_session_is_forgotten_unless_somebody_claims_it(store: Store, sid: str) -> None:
+    keys = Keys(sid)
+    assert {0 < await store.redis.ttl(key) <= CLAIM_SECONDS for key in (keys.state, keys.timeline)} == {True}
+    assert not await store.redis.exists(LIVE_SESSIONS)
+    await store.leases.claim(sid, "r1")
+    assert {await store.redis.ttl(key) for key in (keys.state, keys.timeline)} == {-1}
+    assert await store.redis.smembers(LIVE_SESSIONS) == {sid}
+
+
+async def test_the_sweeper_forgets_what_is_over_or_never_was(store: Store, sid: str) -> None:
+    fence = await store.leases.claim(sid, "r1")
+    await store.timeline.append_fact(sid, fence, SessionEnded(reason="requested"))
+    await store.redis.sadd(LIVE_SESSIONS, sid, "nobody")
+    assert await store.leases.orphans() == frozenset()
+    assert not await store.redis.exists(LIVE_SESSIONS)
 
 
 async def test_a_known_death_fails_the_session_at_once_and_only_once(store: Store, sid: str) -> None:
-    leases = Leases(store.redis, lease_seconds=60)
-    await leases.claim(sid, "r1")
-    sweepers = [Sweeper(store.timeline, leases, f"ingress-{n}") for n in range(5)]
+    await store.leases.claim(sid, "r1")
+    sweepers = [Sweeper(store.timeline, store.leases, f"ingress-{n}") for n in range(5)]
     assert not await sweepers[0].fail(sid, dead_owner="somebody-else")
     assert sum(await asyncio.gather(*(sweeper.fail(sid, dead_owner="r1") for sweeper in sweepers))) == 1
     types = [entry.type for entry in await store.timeline.read(sid)]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import pickle
 from typing import Any
+from unittest import mock
 
 import pytest
+from redis.exceptions import RedisError
 from redis_store import Store
 
+from deployments import inbox
+from deployments.redis_server import RedisServer
 from deployments.session import (
     Chunk,
     Command,
@@ -36,6 +40,8 @@ from deployments.store import (
     NoSuchSession,
     SessionExists,
     SessionOver,
+    connect,
+    inbox_key,
 )
 from deployments.timeline import Timeline
 
@@ -48,6 +54,10 @@ CHUNK = Chunk(chunk=0, first_frame=0, frames=9, generated_ms=80)
 async def begin(store: Store, sid: str = "s1") -> int:
     await store.timeline.create(sid, CREATED)
     return await store.leases.claim(sid, "r1")
+
+
+async def chunks(store: Store, sid: str) -> list[Chunk]:
+    return [Chunk.model_validate_json(fields["data"]) for _, fields in await store.redis.xrange(Keys(sid).chunks)]
 
 
 async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) -> None:
@@ -70,7 +80,7 @@ async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) 
     stored = await store.timeline.session("s1")
     first, *rest = await store.timeline.read("s1")
     assert isinstance(first, SessionCreated)
-    entries: list[Any] = [*await store.timeline.chunks("s1"), *rest]
+    entries: list[Any] = [*await chunks(store, "s1"), *rest]
     assert stored == fold(created("s1", first), entries).model_copy(update={"fence": fence, "owner": "r1"})
     assert [entry.type for entry in rest] == [entry.type for entry in (*commands, *facts)]
     assert stored.created_at == first.at > 0
@@ -117,6 +127,59 @@ async def test_unknown_and_ended_sessions_take_nothing(store: Store) -> None:
             await attempt
 
 
+async def test_what_an_owner_repeats_with_its_key_is_there_once_even_when_the_session_is_over(store: Store) -> None:
+    fence = await begin(store)
+    steps: list[tuple[Fact | Chunk, str]] = [
+        (CHUNK, "1-1"),
+        (SessionLive(), "1-2"),
+        (APPLIED, "1-3"),
+        (SessionEnded(reason="requested"), "1-4"),
+    ]
+    for entry, key in steps:
+        append = store.timeline.append_chunk if isinstance(entry, Chunk) else store.timeline.append_fact
+        ids = [await append("s1", fence, entry, key) for _ in range(3)]  # type: ignore[arg-type]
+        assert len(set(ids)) == 1
+        # What anybody else appends meanwhile changes nothing about it.
+        if key == "1-2":
+            await store.timeline.append_command("s1", ASK)
+            assert await store.timeline.append_fact("s1", fence, SessionLive(), key) == ids[0]
+    assert len(await chunks(store, "s1")) == 1
+    types = [entry.type for entry in await store.timeline.read("s1")]
+    assert types == ["session.created", "session.live", "prompt.requested", "prompt.applied", "session.ended"]
+
+
+async def test_a_write_whose_answer_is_lost_is_not_repeated(redis_server: RedisServer, store: Store) -> None:
+    """A proxy that passes the first command on and cuts the connection before the answer."""
+    await begin(store)
+    passed = 0
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal passed
+        to, there = await asyncio.open_connection("127.0.0.1", int(redis_server.url.rpartition(":")[2].split("/")[0]))
+        back = asyncio.create_task(relay(to, writer))
+        while data := await reader.read(65536):
+            there.write(data)
+            if b"EVALSHA" in data:
+                passed += 1
+                back.cancel()
+                await to.read(1)
+                break
+        writer.close()
+        there.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+
+    async with await asyncio.start_server(cut, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"redis://127.0.0.1:{port}/0") as redis:
+            with pytest.raises(RedisError):
+                await Timeline(redis, redis).append_command("s1", ASK)
+    assert passed == 1
+    assert [entry.type for entry in await store.timeline.read("s1")] == ["session.created", "prompt.requested"]
+
+
 async def test_a_session_becomes_live_once(store: Store) -> None:
     fence = await begin(store)
     await store.timeline.append_fact("s1", fence, SessionLive())
@@ -142,7 +205,7 @@ async def test_old_chunks_are_trimmed(store: Store) -> None:
     for chunk in range(1400):
         await store.timeline.append_chunk("s1", fence, Chunk(chunk=chunk, first_frame=0, frames=12, generated_ms=1))
     assert 1000 <= await store.redis.xlen(Keys("s1").chunks) < 1200
-    assert (await store.timeline.chunks("s1", limit=2))[-1].chunk == 1399
+    assert (await chunks(store, "s1"))[-1].chunk == 1399
     assert (await store.timeline.session("s1")).chunks == 1400
 
 
@@ -198,11 +261,22 @@ async def _types(timeline: Timeline, sid: str, after: str) -> list[str]:
     return [entry.type async for entry in timeline.tail(sid, after)]
 
 
+async def test_an_inbox_outlives_whatever_redis_answers(store: Store) -> None:
+    await store.redis.set(inbox_key("r1"), "not a stream")
+    refused = asyncio.Event()
+    with mock.patch.object(inbox.log, "warning", side_effect=lambda *_: refused.set()):
+        listening = asyncio.ensure_future(anext(store.timeline.inbox("r1")))
+        await refused.wait()
+    await store.redis.delete(inbox_key("r1"))
+    await store.timeline.ring("r1", "s1")
+    assert await listening == {"s1"}
+
+
 async def test_an_inbox_hears_rings_from_before_and_after_it_listened(store: Store) -> None:
     await store.timeline.ring("r1", "s1")
-    inbox = store.timeline.inbox("r1")
-    assert await anext(inbox) == {"s1"}
-    waiting = asyncio.ensure_future(anext(inbox))
+    bell = store.timeline.inbox("r1")
+    assert await anext(bell) == {"s1"}
+    waiting = asyncio.ensure_future(anext(bell))
     await asyncio.sleep(0)
     await store.timeline.ring("r2", "s9")
     await store.timeline.ring("r1", "s2")

@@ -1,0 +1,57 @@
+"""What fails the sessions whose owner is gone, so that nobody waits for their video."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from deployments.leases import LEASE_SECONDS, Leases
+from deployments.logs import about
+from deployments.session import SessionFailed
+from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
+from deployments.timeline import Timeline
+
+PATIENCE_SECONDS = LEASE_SECONDS + 2.0
+"""So long a session must be without an owner: owners find a Redis that was away again within a renewal or two."""
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Any number may run at once: a claim has one winner. `clock` gives seconds."""
+
+    def __init__(
+        self, timeline: Timeline, leases: Leases, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._timeline = timeline
+        self._leases = leases
+        self._name = name
+        self._clock = clock
+        self._orphan_since: dict[str, float] = {}
+
+    async def sweep(self) -> list[str]:
+        """One round, to be called about once a second; gives the sessions that it failed. Raises redis.RedisError.
+
+        While Redis is away nobody can renew: a round that raises forgets what earlier ones saw.
+        """
+        before, self._orphan_since = self._orphan_since, {}
+        orphans = await self._leases.orphans()
+        now = self._clock()
+        since = {sid: before.get(sid, now) for sid in orphans}
+        lost = sorted(sid for sid, first in since.items() if now - first >= PATIENCE_SECONDS)
+        failed = [sid for sid in lost if await self.fail(sid)]
+        self._orphan_since = since
+        return failed
+
+    async def fail(self, sid: str, *, dead_owner: str = "") -> bool:
+        """End a session whose owner is gone, at once where `dead_owner` is known to be dead. False: not ours to end."""
+        with about(sid):
+            try:
+                fence = await self._leases.claim(sid, self._name, dead_owner=dead_owner)
+                reason = "The replica that made this video is gone. Start a new session."
+                await self._timeline.append_fact(sid, fence, SessionFailed(reason=reason))
+            except (LeaseHeld, SessionOver, NoSuchSession, Fenced):
+                return False
+            log.warning("session failed: its owner is gone")
+            return True
