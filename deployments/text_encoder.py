@@ -42,6 +42,7 @@ class TextEncoder:
             height=config.height,
             fps=config.fps,
             examples=config.examples,
+            follow_ups=config.follow_ups,
         )
 
     def _encode(self, text: str) -> Tensor:

@@ -129,7 +129,7 @@ class RolloutConfig(_Config):
 
 
 class ModelConfig(_Config):
-    """Everything that names a model: its parts, its rollout, the video it makes, and prompts to try it with."""
+    """Everything that names a model: its parts, its rollout, the video it makes, prompts to begin and to go on with."""
 
     name: str
     transformer: TransformerConfig = TransformerConfig()
@@ -141,6 +141,7 @@ class ModelConfig(_Config):
     width: Positive = 832
     fps: Positive = 16
     examples: tuple[str, ...] = ()
+    follow_ups: tuple[str, ...] = ()
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

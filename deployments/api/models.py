@@ -79,7 +79,8 @@ class ModelView(_Answer):
     width: int
     height: int
     fps: int
-    examples: tuple[str, ...]
+    examples: tuple[str, ...] = Field(description="Prompts to begin with.")
+    follow_ups: tuple[str, ...] = Field((), description="Prompts to go on with.")
 
 
 class Health(_Answer):

@@ -20,6 +20,7 @@ from longlive.vae import WanVAE
 
 PARTS = ("transformer", "vae", "text_encoder")
 FILES = {"config.json", "tokenizer.json", *(f"{part}.safetensors" for part in PARTS)}
+FOLLOW_UPS = ("it starts to snow", "now it is night", "it turns blue", "it moves left", "the sky clears")
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -41,6 +42,7 @@ def tiny_config(model: TinyModel, vae: VAEConfig) -> ModelConfig:
         width=SIZE,
         fps=FPS,
         examples=tuple(examples(6)),
+        follow_ups=FOLLOW_UPS,
     )
 
 
