@@ -26,7 +26,8 @@ class Fragment:
 class FragmentRing:
     """The last fragments of one session. Memory is bounded however slow a reader is: it skips, the ring does not wait.
 
-    For one event loop. A fragment of an older owner, or not after the newest, is dropped: nobody repaints the past.
+    For one event loop. A fragment of an older owner, or not after the newest, is dropped: nobody repaints the past. So
+    is one of another video configuration: its readers have the init segment of the first.
     """
 
     def __init__(self, size: int = RING_SIZE) -> None:
@@ -45,7 +46,11 @@ class FragmentRing:
     def publish(self, fragment: Fragment) -> bool:
         """Keep a fragment and wake the readers; False if it was dropped."""
         newest = self.newest
-        stale = newest is not None and (fragment.fence < newest.fence or fragment.chunk <= newest.chunk)
+        stale = newest is not None and (
+            fragment.fence < newest.fence
+            or fragment.chunk <= newest.chunk
+            or fragment.config_hash != newest.config_hash
+        )
         if self._closed or stale:
             return False
         self._kept.append(fragment)

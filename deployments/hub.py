@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
 
 from deployments.fragments import Fragment, FragmentRing
-from deployments.placement import ReplicaGone
+from deployments.logs import about
+from deployments.placement import OwnerDied, ReplicaGone
 
 log = logging.getLogger(__name__)
 
 Upstream = Callable[[str, str], AsyncGenerator[Fragment, None]]
-"""(sid, owner) -> the owner's fragments from its newest on; ends with the session, raises ReplicaGone."""
+"""(sid, owner) -> the owner's fragments from its newest on, for as long as the owner lets one call last.
+
+Raises OwnerDied, ReplicaGone.
+"""
 
 
 @dataclass
@@ -27,7 +31,8 @@ class _Channel:
 
 
 class Hub:
-    """`lost(sid, owner)` is told when the owner is gone; `over(sid)` is asked when one has been silent for `idle_s`.
+    """`lost(sid, owner)` is told that the owner has died. `over(sid)` is asked when there is nothing more to pass on,
+    and whenever that was so for `idle_s`. Neither raises.
 
     A channel outlives its last viewer by `keep_s`: a viewer that pulls is away between two requests.
     """
@@ -46,11 +51,6 @@ class Hub:
         self._keep_s = keep_s
         self._idle_s = idle_s
         self._channels: dict[str, _Channel] = {}
-
-    @property
-    def sessions(self) -> int:
-        """Sessions with an upstream right now."""
-        return len(self._channels)
 
     def ring(self, sid: str) -> FragmentRing | None:
         """The ring of a session that somebody watches here or has just watched."""
@@ -95,22 +95,33 @@ class Hub:
 
     async def _pump(self, sid: str, owner: str, channel: _Channel) -> None:
         over = False
-        try:
-            async with aclosing(self._upstream(sid, owner)) as fragments:
-                while await self._advance(sid, fragments, channel.ring):
-                    pass
-            over = True
-        except ReplicaGone:
-            over = True
-            log.warning("the owner of %s is gone", sid)
-            with suppress(Exception):
+        with about(sid):
+            try:
+                over = await self._feed(sid, owner, channel.ring)
+            except OwnerDied:
+                log.warning("its owner %s has died", owner)
                 await self._lost(sid, owner)
-        except Exception:
-            log.exception("the upstream of %s broke; its viewers have to come again", sid)
-        finally:
-            channel.ring.close()
-            if not over and self._channels.get(sid) is channel:
-                del self._channels[sid]  # who comes again gets a new upstream
+                over = await self._over(sid)
+            except ReplicaGone:
+                log.warning("no way to its owner %s", owner)
+            except Exception:
+                log.exception("the upstream broke; its viewers have to come again")
+            finally:
+                channel.ring.close()
+                if not over and self._channels.get(sid) is channel:
+                    del self._channels[sid]  # who comes again gets a new upstream
+
+    async def _feed(self, sid: str, owner: str, ring: FragmentRing) -> bool:
+        """Pass on what comes, in one call after the other. True: the session is over. False: the owner has nothing."""
+        while True:
+            passed = 0
+            async with aclosing(self._upstream(sid, owner)) as fragments:
+                while await self._advance(sid, fragments, ring):
+                    passed += 1
+            if await self._over(sid):
+                return True
+            if not passed:
+                return False
 
     async def _advance(self, sid: str, fragments: AsyncIterator[Fragment], ring: FragmentRing) -> bool:
         """Pass on one fragment. False: there will be no more."""

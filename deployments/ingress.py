@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import fastapi_offline
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -20,15 +22,17 @@ from deployments.api import errors, events, media, sessions
 from deployments.api.body import BodyGuard
 from deployments.api.models import Health, ModelView
 from deployments.api.services import Services
+from deployments.calls import ask
 from deployments.hub import Hub
-from deployments.leases import RENEW_SECONDS, Leases, Sweeper
+from deployments.leases import RENEW_SECONDS, Leases
 from deployments.pool import GeneratorPool
 from deployments.settings import Settings
 from deployments.store import NoSuchSession, connect
+from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
-from deployments.video_encoder import InitSegment, VideoConfig
+from deployments.video_config import InitSegment, VideoConfig
 
-CALL_SECONDS = 10.0
+DOCS_FILES = Path(fastapi_offline.__file__).parent / "static"
 WEB = Path(__file__).parent / "web"
 log = logging.getLogger(__name__)
 
@@ -87,9 +91,14 @@ class Ingress:
                 await self._sweeper.sweep()
             except RedisError as error:
                 log.warning("no sweep: %s", error)
+            except Exception:
+                log.exception("no sweep")  # and the next one all the same: nobody else fails what has lost its owner
 
     async def _lost(self, sid: str, owner: str) -> None:
-        await self._sweeper.fail(sid, dead_owner=owner)
+        try:
+            await self._sweeper.fail(sid, dead_owner=owner)
+        except RedisError as error:
+            log.warning("not failed yet: %s", error)  # the sweeper will, once the store is back
 
     async def _over(self, sid: str) -> bool:
         try:
@@ -101,22 +110,24 @@ class Ingress:
 
     async def _view(self) -> ModelView:
         if self._model is None:
-            async with asyncio.timeout(CALL_SECONDS):
-                self._model = await self._text_encoder.model.remote()
+            self._model = await self._ask_view()
         return self._model
 
+    async def _ask_view(self) -> ModelView:
+        return await ask("text encoder", lambda: self._text_encoder.model.remote())
+
     async def _unknown_words(self, text: str) -> tuple[str, ...]:
-        async with asyncio.timeout(CALL_SECONDS):
-            return await self._text_encoder.unknown_words.remote(text)
+        return await ask("text encoder", lambda: self._text_encoder.unknown_words.remote(text))
 
     async def _init_segment(self, config: VideoConfig) -> InitSegment:
-        async with asyncio.timeout(CALL_SECONDS):
-            return await self._video_encoder.init.remote(config)
+        return await ask("video encoder", lambda: self._video_encoder.init.remote(config))
 
     async def _ready(self) -> None:
-        await self._redis.ping()
-        await self._pool.ready()
-        await self._view()
+        async def encoders() -> None:
+            view = await self._ask_view()
+            await self._init_segment(VideoConfig(width=view.width, height=view.height, fps=view.fps))
+
+        await asyncio.gather(self._redis.ping(), self._pool.ready(), encoders())
 
 
 def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
@@ -125,6 +136,7 @@ def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncCon
         title="LongLive",
         summary="Endless video that follows your words while you watch.",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     api.add_middleware(BodyGuard)
@@ -139,7 +151,7 @@ def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncCon
 
     @api.get("/readyz", tags=["operation"])
     async def readyz() -> Health:
-        """Store and generators answer: sessions can be created."""
+        """Store, generators and both encoders answer: sessions can be created and watched."""
         await services.ready()
         return Health(status="ready")
 
@@ -147,5 +159,17 @@ def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncCon
     async def page() -> FileResponse:
         return FileResponse(WEB / "index.html")
 
+    @api.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        # FastAPI's own page loads its scripts from elsewhere, and is blank where there is no Internet.
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="LongLive API",
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon.png",
+        )
+
+    api.mount("/docs/assets", StaticFiles(directory=DOCS_FILES), name="docs-assets")
     api.mount("/assets", StaticFiles(directory=WEB), name="assets")
     return api

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 
 class ReplicaGone(Exception):
-    """The replica that owned the session is no longer there."""
+    """The session's owner is not among the replicas that this process knows: dead, stopping, or another service's."""
+
+
+class OwnerDied(Exception):
+    """The process of the session's owner has died, for sure."""
 
 
 class NoReplicaLeft(Exception):

@@ -6,6 +6,7 @@ import asyncio
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.api.errors import problem
@@ -41,6 +42,8 @@ class BodyGuard:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read(receive)
+        except ClientDisconnect:
+            return
         except TimeoutError:
             answer = problem(
                 HTTPStatus.REQUEST_TIMEOUT, "slow-body", "The body did not arrive in time. Send the request again."
@@ -59,10 +62,12 @@ class BodyGuard:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None as soon as it is too large. What a vanished client had sent counts as all."""
+    """The whole body, or None as soon as it is too large. Raises ClientDisconnect."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             return None

@@ -12,12 +12,11 @@ import redis.exceptions
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
 from deployments.api.models import Problem
-from deployments.placement import ReplicaGone
+from deployments.calls import PartDown
 from deployments.pool import PoolFull
 from deployments.store import BadCursor, CursorGone, NoSuchSession, SessionError, SessionOver
 
@@ -57,13 +56,6 @@ class _Kind:
     retry_after_s: int | None = None
 
 
-_LOST = _Kind(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "generator-lost",
-    "The process that generates this session is gone. Wait a moment and read the session: it will say `failed`. "
-    "Then create a new one.",
-    retry_after_s=2,
-)
 _STORE = _Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "store-unavailable",
@@ -77,9 +69,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     NoSuchFragment: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
     CursorGone: _Kind(HTTPStatus.GONE, "cursor-gone"),
     BadCursor: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
-    ReplicaGone: _LOST,
-    RayActorError: _LOST,
-    DeploymentUnavailableError: _LOST,
+    PartDown: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "part-down", retry_after_s=2),
     TimeoutError: _Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "timeout",
@@ -89,8 +79,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     BackPressureError: _Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is very busy. Try again in a moment.", retry_after_s=1
     ),
-    redis.exceptions.ConnectionError: _STORE,
-    redis.exceptions.TimeoutError: _STORE,
+    redis.exceptions.RedisError: _STORE,
 }
 _HTTP_DETAILS: Mapping[int, str] = {
     404: "There is nothing at this path. The API is described at /docs.",

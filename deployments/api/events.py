@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from deployments.api.services import Services
+from deployments.logs import about
 from deployments.timeline import AnyEntry
 
 STATS_SECONDS = 1.0
@@ -40,9 +41,10 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """Timeline entries as they happen, with their ids; `stats` events between them hold the session."""
         cursor = last_event_id or after
-        behind = await timeline.read(sid, cursor, 1)  # a wrong cursor is answered before the stream begins
-        if not behind and (await timeline.session(sid)).status.over:
-            return Response(status_code=HTTPStatus.NO_CONTENT)  # tells EventSource to stop coming back
+        with about(sid):
+            behind = await timeline.read(sid, cursor, 1)  # a wrong cursor is answered before the stream begins
+            if not behind and (await timeline.session(sid)).status.over:
+                return Response(status_code=HTTPStatus.NO_CONTENT)  # tells EventSource to stop coming back
         return StreamingResponse(_stream(services, sid, cursor), media_type="text/event-stream", headers=HEADERS)
 
     return api

@@ -13,7 +13,7 @@ from deployments.api.services import Services
 from deployments.fragments import RING_SIZE
 from deployments.logs import about
 from deployments.session import Session
-from deployments.video_encoder import InitSegment, VideoConfig
+from deployments.video_config import InitSegment, VideoConfig
 
 PULL_SECONDS = 20.0
 BROKEN_SECONDS = 0.5

@@ -9,7 +9,7 @@ from deployments.api.models import ModelView
 from deployments.hub import Hub
 from deployments.pool import GeneratorPool
 from deployments.timeline import Timeline
-from deployments.video_encoder import InitSegment, VideoConfig
+from deployments.video_config import InitSegment, VideoConfig
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from http import HTTPStatus
 from typing import Annotated
@@ -18,11 +19,13 @@ from deployments.api.models import (
     TimelinePage,
 )
 from deployments.api.services import Services
+from deployments.calls import PartDown
 from deployments.logs import about
-from deployments.session import EndRequested, PromptRequested, chunk_first_frame
+from deployments.session import EndRequested, PromptRequested, Session, chunk_first_frame
 from deployments.store import SessionOver
 
 MAX_PAGE = 1000
+log = logging.getLogger(__name__)
 
 
 def routes(services: Services) -> APIRouter:
@@ -31,8 +34,17 @@ def routes(services: Services) -> APIRouter:
     timeline = services.timeline
 
     async def warnings(text: str) -> tuple[str, ...]:
-        unknown = await services.unknown_words(text)
+        try:
+            unknown = await services.unknown_words(text)
+        except PartDown as error:
+            log.warning("no warnings: %s", error)  # a prompt is worth more than what can be said about it
+            return ()
         return tuple(f"The model does not know the word {word!r} and pays it no attention." for word in unknown)
+
+    async def start(ask: CreateSession) -> Session:
+        sid = secrets.token_hex(10)
+        with about(sid):
+            return await services.generators.open(sid, ask.prompt, ask.seed)
 
     @api.get("/model")
     async def model() -> ModelView:
@@ -42,11 +54,12 @@ def routes(services: Services) -> APIRouter:
     @api.post("/sessions", status_code=HTTPStatus.CREATED)
     async def create(ask: CreateSession, response: Response) -> SessionView:
         """Start a video. 503 with `Retry-After` when the service is full."""
-        sid = secrets.token_hex(10)
-        with about(sid):
-            told = await warnings(ask.prompt)
-            session = await services.generators.open(sid, ask.prompt, ask.seed)
-        response.headers["Location"] = Links.of(sid).self
+        told = await warnings(ask.prompt)
+        try:
+            session = await start(ask)
+        except PartDown:  # died over it: there may be another generator, and the dead one's session is not ours
+            session = await start(ask)
+        response.headers["Location"] = Links.of(session.id).self
         return SessionView.of(session, told)
 
     @api.get("/sessions/{sid}")

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from deployments.fragments import Fragment
 from deployments.hub import Hub
-from deployments.placement import ReplicaGone
+from deployments.placement import OwnerDied, ReplicaGone
 
 
 class FakeOwner:
@@ -56,9 +56,9 @@ async def test_the_upstream_stops_some_time_after_the_last_viewer_left() -> None
     async with hub.watch("s", "r") as ring:
         owner.queue.put_nowait(0)
         await ring.next_after(-1)
-    assert hub.sessions == 1
+    assert hub.ring("s") is ring
     await owner.stopped.wait()
-    assert hub.sessions == 0
+    assert hub.ring("s") is None
 
 
 async def test_a_viewer_that_comes_back_in_time_keeps_the_upstream() -> None:
@@ -77,9 +77,57 @@ async def test_a_lost_owner_is_reported_and_its_viewers_are_let_go() -> None:
     owner = FakeOwner()
     hub = owner.hub()
     async with hub.watch("s", "r") as ring:
-        owner.queue.put_nowait(ReplicaGone("r"))
+        owner.queue.put_nowait(OwnerDied("r"))
         assert await ring.next_after(-1) is None
     assert owner.lost == [("s", "r")]
+    await hub.close()
+
+
+async def test_an_owner_that_cannot_be_reached_from_here_is_not_declared_lost() -> None:
+    owner = FakeOwner()
+    hub = owner.hub()
+    async with hub.watch("s", "r") as ring:
+        owner.queue.put_nowait(ReplicaGone("r"))
+        assert await ring.next_after(-1) is None
+    assert owner.lost == []
+    assert hub.ring("s") is None, "who comes again must get a new upstream"
+    await hub.close()
+
+
+async def test_a_call_that_the_owner_ends_is_made_again_while_the_session_goes_on() -> None:
+    owner = FakeOwner()
+    hub = owner.hub()
+    for item in (0, 1, None, 1, 2):  # the second call begins with what was the newest at the end of the first
+        owner.queue.put_nowait(item)
+    async with hub.watch("s", "r") as ring:
+        assert [(await ring.next_after(chunk - 1, 8)).chunk for chunk in range(3)] == [0, 1, 2]
+    assert owner.opened == 2
+    await hub.close()
+
+
+async def test_an_owner_that_has_nothing_of_a_session_is_not_asked_without_end() -> None:
+    owner = FakeOwner()
+    hub = owner.hub()
+    owner.queue.put_nowait(None)
+    async with hub.watch("s", "r") as ring:
+        assert await ring.next_after(-1) is None
+    assert owner.opened == 1
+    assert hub.ring("s") is None
+    await hub.close()
+
+
+async def test_the_last_fragments_of_a_session_that_is_over_stay_for_its_viewers() -> None:
+    owner = FakeOwner()
+    owner.is_over = True
+    hub = owner.hub()
+    for item in (0, 1, None):
+        owner.queue.put_nowait(item)
+    async with hub.watch("s", "r") as ring:
+        assert await ring.next_after(-1, 8) is not None
+    async with hub.watch("s", "r") as again:
+        assert (await again.next_after(0)).chunk == 1
+        assert await again.next_after(1) is None
+    assert owner.opened == 1
     await hub.close()
 
 

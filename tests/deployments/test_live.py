@@ -1,4 +1,4 @@
-"""`live.mp4` beside the socket: in order for who reads, skipping for who is slow, held to one fragment for who stops."""
+"""`live.mp4` beside the socket: in order for who reads, skipping for who is slow, nothing for who stops."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ class FakeClient:
         self.reading = asyncio.Event()
         self.reading.set()
         self.left = asyncio.Event()
+        self.more = asyncio.Event()
         self._requested = False
 
     async def receive(self) -> Message:
@@ -95,11 +96,13 @@ class FakeClient:
             self.status, self.headers = message["status"], dict(message["headers"])
             return
         self.parts.append(message["body"])
+        self.more.set()
+        self.more = asyncio.Event()
         self.ended = not message.get("more_body")
 
     async def has(self, count: int) -> None:
         while len(self.parts) < count:
-            await asyncio.sleep(0)
+            await self.more.wait()
 
 
 @asynccontextmanager
