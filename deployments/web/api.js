@@ -40,7 +40,7 @@ const post = (url, body) =>
 export const pathOf = (id, part = "") => `/v1/sessions/${encodeURIComponent(id)}${part}`;
 
 export const readModel = () => json("/v1/model");
-export const readSession = (id) => json(pathOf(id));
+export const readSession = (id, signal) => json(pathOf(id), { signal });
 export const createSession = (prompt) => post("/v1/sessions", { prompt });
 export const addPrompt = (id, text) => post(pathOf(id, "/prompts"), { text });
 export const endSession = (id) => ask(pathOf(id), { method: "DELETE" });
@@ -53,13 +53,17 @@ export function pause(milliseconds, signal) {
   });
 }
 
+/** States of a session that will not go on. */
+export const OVER = ["ended", "failed"];
+
 const LAST_ENTRIES = ["session.ended", "session.failed"];
 const ENTRIES = ["session.created", "session.live", "prompt.requested", "prompt.applied", "prompt.refused", ...LAST_ENTRIES];
 const RETRY_MS = 2000;
 
 /**
  * Every timeline entry of a session from its first on, and `stats` (the session) between them, until it is over.
- * `EventSource` resumes after a broken connection by itself, but gives up when it is refused: then we start again.
+ * `EventSource` resumes after a broken connection by itself. When it is refused it gives up and does not say why: then
+ * we ask, and start again if there can be more.
  */
 export function followEvents(id, onEvent, signal) {
   let last = "";
@@ -68,10 +72,18 @@ export function followEvents(id, onEvent, signal) {
     const source = new EventSource(pathOf(id, "/events") + (last && `?after=${encodeURIComponent(last)}`));
     const close = () => source.close();
     signal.addEventListener("abort", close);
-    source.addEventListener("error", () => {
+    source.addEventListener("error", async () => {
       if (source.readyState !== EventSource.CLOSED) return;
       signal.removeEventListener("abort", close);
-      setTimeout(connect, RETRY_MS);
+      await pause(RETRY_MS, signal);
+      try {
+        const { data } = await json(pathOf(id, `/timeline?limit=1&after=${encodeURIComponent(last)}`), { signal });
+        if (!data.length && OVER.includes((await readSession(id, signal)).status)) return;
+      } catch (problem) {
+        if (problem.code === "cursor-gone") last = "";
+        else if (!problem.passing) return;
+      }
+      connect();
     });
     for (const type of [...ENTRIES, "stats"]) {
       source.addEventListener(type, (event) => {

@@ -1,12 +1,11 @@
 /** The page: start a video, watch it, steer it, end it. A session's id is in the address, so a reload goes on. */
 
 import {
-  addPrompt, createSession, endSession, followEvents, pathOf, pause, Problem, readModel, readSession,
+  addPrompt, createSession, endSession, followEvents, OVER, pathOf, pause, Problem, readModel, readSession,
 } from "./api.js";
 import { LivePlayer } from "./player.js";
 import { TimeLine } from "./timeline.js";
 
-const OVER = ["ended", "failed"];
 const RETRY_MS = 2000;
 const CRISP_BELOW = 256; // pixels of width: smaller pictures are enlarged without smoothing
 const SENTENCES = {
@@ -24,6 +23,7 @@ const ENDINGS = {
 class Page {
   #parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((part) => [part.id, part]));
   #label = document.querySelector("label[for=prompt]");
+  #model = { examples: [], follow_ups: [] };
   #timeLine = new TimeLine(this.#parts.prompts, this.#parts.track);
   #id = null;
   #session = null;
@@ -44,12 +44,12 @@ class Page {
       if (!stands) this.#say(`Live. “${detail.text}” is on the screen.`);
     });
     const draw = () => {
-      if (this.#id) this.#timeLine.draw(...this.#times());
-      requestAnimationFrame(draw);
+      requestAnimationFrame(draw); // first: a picture that cannot be drawn is not the last
+      if (this.#session) this.#timeLine.draw(...this.#times());
     };
     draw();
     setInterval(() => this.#showStatistics(), 1000);
-    this.#offerExamples();
+    this.#readModel();
     this.#route();
   }
 
@@ -57,14 +57,16 @@ class Page {
     return document.body.dataset.view;
   }
 
-  /** `idle`: no session. `live`: one that goes on. `over`: one that will not. */
+  /** `idle`: no session. `opening`: one that is being read. `live`: one that goes on. `over`: one that will not. */
   set #view(view) {
     document.body.dataset.view = view;
-    const live = view === "live";
-    this.#label.textContent = live ? "What happens next?" : "What should the video show?";
-    this.#parts.prompt.placeholder = live ? "it starts to snow" : "a red ball hops in a meadow at sunset";
-    this.#parts.send.textContent = live ? "Send" : "Start";
-    this.#parts.end.disabled = !live;
+    const begun = view === "opening" || view === "live";
+    this.#label.textContent = begun ? "What happens next?" : "What should the video show?";
+    this.#parts.prompt.placeholder = begun ? "it starts to snow" : "a red ball hops in a meadow at sunset";
+    this.#parts.send.textContent = begun ? "Send" : "Start";
+    this.#parts.send.disabled = view === "opening";
+    this.#parts.end.disabled = view !== "live";
+    this.#offer(begun ? this.#model.follow_ups : this.#model.examples);
   }
 
   #say(sentence, state = "playing") {
@@ -90,12 +92,16 @@ class Page {
     }
   }
 
-  async #offerExamples() {
-    const { examples, prompt } = this.#parts;
-    const model = await this.#patiently(readModel);
+  async #readModel() {
+    this.#model = await this.#patiently(readModel);
     if (this.#view === "idle") this.#say("");
+    this.#view = this.#view; // which prompts it offers
+  }
+
+  #offer(prompts) {
+    const { examples, prompt } = this.#parts;
     examples.replaceChildren(
-      ...model.examples.map((text) => {
+      ...prompts.map((text) => {
         const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
         button.addEventListener("click", () => {
           prompt.value = text;
@@ -130,13 +136,14 @@ class Page {
 
   async #open(id) {
     const { signal } = this.#leave;
-    this.#view = "live";
+    this.#view = "opening";
     this.#say("Opening the video", "connecting");
     try {
-      const session = await this.#patiently(() => readSession(id), signal);
+      const session = await this.#patiently(() => readSession(id, signal), signal);
       if (signal.aborted) return;
       this.#id = id;
       this.#session = session;
+      this.#view = "live";
       this.#timeLine.warn("", this.#firstWarnings);
       this.#firstWarnings = [];
       this.#parts.screen.style.setProperty("--shape", `${session.width} / ${session.height}`);
@@ -159,7 +166,9 @@ class Page {
       this.#player.addEventListener("state", ({ detail }) => this.#say(SENTENCES[detail], detail));
       await this.#player.play();
       if (signal.aborted) return;
-      this.#session = await this.#patiently(() => readSession(id), signal);
+      const session = await this.#patiently(() => readSession(id, signal), signal);
+      if (signal.aborted) return;
+      this.#session = session;
       await pause(500, signal);
       if (signal.aborted) return;
     }
@@ -175,6 +184,7 @@ class Page {
 
   #over(session) {
     if (this.#view === "over") return;
+    const free = [document.body, this.#parts.end].includes(document.activeElement);
     this.#session = session;
     this.#view = "over";
     if (session.status === "failed") {
@@ -183,13 +193,14 @@ class Page {
     } else {
       this.#say(ENDINGS[session.reason] ?? `Ended: ${session.reason}`, "ended");
     }
-    this.#parts.prompt.focus();
+    // Who reads elsewhere stays there; who was at the button that is gone now can type on.
+    if (free) this.#parts.prompt.focus();
   }
 
   async #submit() {
     const { prompt, send } = this.#parts;
     const text = prompt.value.trim();
-    if (!text || send.getAttribute("aria-busy") === "true") return;
+    if (!text || send.disabled || send.getAttribute("aria-busy") === "true") return;
     send.setAttribute("aria-busy", "true");
     this.#complain();
     try {
@@ -213,15 +224,17 @@ class Page {
 
   async #steer(text) {
     const asked = performance.now();
+    const { signal } = this.#leave;
     const accepted = await addPrompt(this.#id, text);
-    this.#timeLine.expect(accepted.prompt_id, asked, accepted.warnings);
+    if (!signal.aborted) this.#timeLine.expect(accepted.prompt_id, asked, accepted.warnings);
   }
 
   async #end() {
+    const { signal } = this.#leave;
     try {
       await endSession(this.#id);
     } catch (problem) {
-      this.#complain(problem);
+      if (!signal.aborted) this.#complain(problem);
     }
   }
 

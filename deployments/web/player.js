@@ -10,6 +10,7 @@ const MOST_BEHIND = 3; // seconds; who slept that long jumps to the live edge
 const KEEP_BEHIND = 10; // seconds of played video that stay in memory
 const PULL_MS = 30_000; // the service answers an empty pull after 20 s
 const LONGEST_WAIT_MS = 4000;
+const LEAST_BETWEEN_MS = 1000;
 
 /**
  * Plays one session in a muted <video>. Media time is the session's own, from its first frame.
@@ -90,14 +91,16 @@ export class LivePlayer extends EventTarget {
     const source = new Source();
     const address = URL.createObjectURL(source);
     try {
+      // A buffer whose source was taken away says nothing any more: who waits for it waits for this as well.
       const broken = new Promise((_, reject) => {
         this.#video.addEventListener("error", () => reject(this.#video.error), { signal });
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       });
       const open = new Promise((resolve) => source.addEventListener("sourceopen", resolve, { once: true }));
       this.#video.src = address;
       await Promise.race([open, broken]);
       const buffer = source.addSourceBuffer(init.headers.get("content-type"));
-      await append(buffer, await init.arrayBuffer());
+      await Promise.race([append(buffer, await init.arrayBuffer()), broken]);
       this.#holding = true;
       await Promise.race([this.#feed(buffer, signal), broken]);
       if (source.readyState === "open") source.endOfStream();
@@ -111,6 +114,7 @@ export class LivePlayer extends EventTarget {
     let last = -1;
     let failures = 0;
     while (!signal.aborted) {
+      const asked = performance.now();
       let answer;
       let bytes;
       try {
@@ -127,7 +131,11 @@ export class LivePlayer extends EventTarget {
       }
       if (failures && !this.#holding) this.#enter("playing");
       failures = 0;
-      if (answer.status === 204) continue;
+      if (answer.status === 204) {
+        // The service waits before it says "nothing yet", unless the way to the picture is broken.
+        if (performance.now() - asked < LEAST_BETWEEN_MS) await pause(LEAST_BETWEEN_MS, signal);
+        continue;
+      }
       const number = Number(answer.headers.get("x-fragment"));
       if (last >= 0) this.#skipped += number - last - 1;
       last = number;
