@@ -28,7 +28,7 @@ from longlive.tiny.training.trainer import Stage, Worker
 from longlive.tiny.training.vae_stage import VAE, train_vae
 from longlive.transformer import Block
 
-DURATIONS = "VAE 22 min, latents 8, first chunks 8, clips about 50, few steps about 12 (two busy cores with bfloat16)"
+DURATIONS = "VAE 22 min, latents 8, first chunks 8, clips 29, few steps 7 (two busy cores with bfloat16 units)"
 PATIENCE = timedelta(hours=12)  # processes wait for the slowest one, whose machine may have slept
 
 
