@@ -162,14 +162,15 @@ async def unpaced_rate(target: Target, seconds: float) -> float:
         return ((await target.session(viewer.sid))["chunks"] - before) / (time.perf_counter() - start)
 
 
-async def stopped_reader(target: Target, ingress: int, seconds: float) -> dict[str, Any]:
-    """Memory of the ingress while a reader of `live.mp4` has stopped reading.
+async def stopped_reader(target: Target, seconds: float) -> dict[str, Any]:
+    """Memory of the HTTP proxy and the ingress together while a reader of `live.mp4` has stopped reading.
 
     The session is an unpaced one, so that many times more is produced than a viewer in real time would leave behind.
     """
     sid = await open_unpaced()
     await asyncio.sleep(3)  # the session itself has its memory by then
-    before, chunks = resident_mib(ingress), (await target.session(sid))["chunks"]
+    way = [http_pid(name) for name in ("ray::ProxyActor", "ServeReplica:longlive:Ingress")]
+    before, chunks = sum(map(resident_mib, way)), (await target.session(sid))["chunks"]
     host, port = target.url.removeprefix("http://").split(":")
     with socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -177,13 +178,13 @@ async def stopped_reader(target: Target, ingress: int, seconds: float) -> dict[s
         reader.sendall(f"GET /v1/sessions/{sid}/live.mp4 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         reader.recv(1024)
         await asyncio.sleep(seconds)
-        after, chunks = resident_mib(ingress), (await target.session(sid))["chunks"] - chunks
+        after, chunks = sum(map(resident_mib, way)), (await target.session(sid))["chunks"] - chunks
     await target.http.delete(f"/v1/sessions/{sid}")
     return {
         "seconds": seconds,
         "chunks_meanwhile": chunks,
-        "ingress_before_mib": round(before, 1),
-        "ingress_growth_mib": round(after - before, 1),
+        "proxy_and_ingress_before_mib": round(before, 1),
+        "proxy_and_ingress_growth_mib": round(after - before, 1),
     }
 
 
@@ -280,16 +281,16 @@ def resident_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
 
 
-def ingress_pid() -> int:
-    """The process of this service's ingress replica."""
+def http_pid(name: str) -> int:
+    """The process of this service whose command line holds this name."""
     for pid in descendants(os.getpid()):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue  # it ended meanwhile
-        if b"ServeReplica:longlive:Ingress" in command:
+        if name.encode() in command:
             return pid
-    raise RuntimeError("no ingress replica below this process")
+    raise RuntimeError(f"no {name} below this process")
 
 
 async def measure(url: str, seconds: float) -> dict[str, Any]:
@@ -307,7 +308,7 @@ async def measure(url: str, seconds: float) -> dict[str, Any]:
         say("an unpaced render")
         results["unpaced_chunks_per_second"] = round(await unpaced_rate(target, seconds / 2), 2)
         say(f"a reader that stops reading for {seconds:g} s")
-        results["stopped_reader"] = await stopped_reader(target, ingress_pid(), seconds)
+        results["stopped_reader"] = await stopped_reader(target, seconds)
         return results
 
 

@@ -60,8 +60,8 @@ def _serve(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     share = f"{results['service_over_engine']:.2f} ({results['unpaced_chunks_per_second']:.1f} chunks/s)"
     yield "unpaced render through the service over the bare engine", share, SERVE
     reader = results["stopped_reader"]
-    growth = f"{reader['ingress_growth_mib']:+.0f} MiB over {reader['chunks_meanwhile']} chunks"
-    yield f"ingress memory, {reader['seconds']:.0f} s of a reader that stopped", growth, SERVE
+    growth = f"{reader['proxy_and_ingress_growth_mib']:+.0f} MiB over {reader['chunks_meanwhile']} chunks"
+    yield f"proxy and ingress memory, {reader['seconds']:.0f} s of a reader that stopped", growth, SERVE
 
 
 def _eval(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

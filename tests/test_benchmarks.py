@@ -43,7 +43,7 @@ def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path)
             "two_sessions": live,
             "unpaced_chunks_per_second": 9.87,
             "service_over_engine": 0.81,
-            "stopped_reader": {"seconds": 60.0, "chunks_meanwhile": 500, "ingress_growth_mib": 1.6},
+            "stopped_reader": {"seconds": 60.0, "chunks_meanwhile": 500, "proxy_and_ingress_growth_mib": 1.6},
         },
     }
     (tmp_path / "serve.json").write_text(json.dumps(serve))
