@@ -1,0 +1,109 @@
+"""New sessions go to a generator that takes them; what nobody waits for is cancelled; only a death is a death."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
+
+from deployments.calls import PartDown
+from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal
+from deployments.pool import GeneratorPool, PoolFull
+from deployments.session import Session, SessionState
+
+SESSION = Session(
+    id="s", status=SessionState.starting, prompt="a ball", seed=0, model="m", width=64, height=64, fps=16,
+    created_at=0, last_event_id="1-0",
+)  # fmt: skip
+
+
+class Response:
+    """An answer, an error, or (None) nothing at all."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+        self.cancelled = False
+        self.awaited = asyncio.Event()
+
+    def __await__(self) -> Generator[Any, None, object]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> object:
+        self.awaited.set()
+        if self._answer is None:
+            await asyncio.Event().wait()
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    async def __aiter__(self) -> AsyncIterator[object]:
+        yield await self._wait()
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Handle:
+    """A deployment handle, as far as the pool uses one."""
+
+    def __init__(self, *answers: object) -> None:
+        self.responses = [Response(answer) for answer in answers]
+        self.placements: list[Placement] = []
+
+    def options(self, session_id: str = "", stream: bool = False) -> Handle:
+        if session_id:
+            self.placements.append(Placement.parse(session_id))
+        return self
+
+    def __getattr__(self, method: str) -> Handle:
+        return self
+
+    def remote(self, *arguments: object) -> Response:
+        return self.responses[len(self.placements) - 1]
+
+
+async def opened(handle: Handle) -> Session:
+    return await GeneratorPool(handle).open("s", "a ball", 0)
+
+
+async def test_a_session_goes_on_to_the_next_replica_when_one_refuses() -> None:
+    handle = Handle(Refusal("a", 9), SESSION)
+    assert await opened(handle) == SESSION
+    assert [placement.excluded for placement in handle.placements] == [(), ("a",)]
+
+
+async def test_a_full_pool_says_when_the_first_slot_may_be_free() -> None:
+    with pytest.raises(PoolFull) as full:
+        await opened(Handle(Refusal("a", 9), Refusal("b", 4), NoReplicaLeft("s")))
+    assert full.value.retry_after_s == 4
+
+
+@pytest.mark.parametrize("error", [RayActorError(), NoReplicaLeft("s")], ids=["died", "none is there"])
+async def test_a_pool_without_a_generator_is_down_and_not_full(error: Exception) -> None:
+    with pytest.raises(PartDown, match="generator"):
+        await opened(Handle(error))
+
+
+async def test_a_session_that_nobody_waits_for_any_more_is_cancelled() -> None:
+    handle = Handle(None)
+    opening = asyncio.create_task(opened(handle))
+    await handle.responses[0].awaited.wait()
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert handle.responses[0].cancelled
+
+
+async def test_a_death_of_the_owner_is_told_and_its_call_is_cancelled() -> None:
+    handle = Handle(ActorDiedError())
+    with pytest.raises(OwnerDied):
+        await anext(GeneratorPool(handle).watch("s", "r"))
+    assert handle.placements == [Placement("s", pin="r")]
+    assert handle.responses[0].cancelled
+
+
+async def test_an_owner_that_cannot_be_reached_is_not_declared_dead() -> None:
+    with pytest.raises(ActorUnavailableError):
+        await anext(GeneratorPool(Handle(ActorUnavailableError("away", None))).watch("s", "r"))
