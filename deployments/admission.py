@@ -29,10 +29,9 @@ def measure_chunk_seconds(
     return statistics.median(times)
 
 
-def retry_after_seconds(unwatched_for: Iterable[float], unwatched_seconds: float, *, most: int = 10) -> int:
+def retry_after_seconds(seconds_left: Iterable[float], *, most: int = 10) -> int:
     """Whole seconds, 1 to `most`, after which a slot may be free: when the next session that nobody watches would end.
 
-    `unwatched_for` has one entry for each session of the replica: 0 for those that are watched, whose end nobody knows.
+    `seconds_left` has one entry for each session of the replica: infinite for those that are watched.
     """
-    left = min((unwatched_seconds - seconds for seconds in unwatched_for if seconds > 0), default=math.inf)
-    return max(1, math.ceil(min(left, most)))
+    return max(1, math.ceil(min((most, *seconds_left))))

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray import serve
-from ray.exceptions import RayActorError
 from ray.serve.handle import DeploymentHandle
 from torch import Tensor
 
 from deployments import admission, logs
+from deployments.calls import ask
 from deployments.fragments import Fragment
-from deployments.generator import Generator, Limits, Parts
+from deployments.generator import Generator, Parts
 from deployments.leases import Leases
-from deployments.pool import Refusal
+from deployments.owned import Limits
+from deployments.placement import Refusal
 from deployments.session import Session
 from deployments.settings import Settings
 from deployments.store import connect
 from deployments.timeline import Timeline
-from deployments.video_encoder import VideoConfig
+from deployments.video_config import VideoConfig
 from longlive.model import VideoModel
 from longlive.pipeline import VideoStream, load_video_model
 
 MEASURED_CHUNKS = 3
-T = TypeVar("T")
+FIRST_VIEWER_SECONDS = 30.0
+"""Time to start a player. Who has not by then is taken to have left."""
 
 
 class GeneratorReplica:
@@ -85,25 +86,21 @@ class GeneratorReplica:
                 encode_video=self._encode_video,
                 open_stream=partial(VideoStream, model),
             ),
-            limits=Limits(slots=settings.slots, unwatched_seconds=settings.unwatched_seconds),
+            limits=Limits(
+                slots=settings.slots,
+                unwatched_seconds=settings.unwatched_seconds,
+                first_viewer_seconds=min(FIRST_VIEWER_SECONDS, settings.unwatched_seconds),
+            ),
             chunk_seconds=chunk_seconds,
         )
 
     async def _encode_text(self, text: str) -> Tensor:
-        return await _twice(lambda: self._text_encoder.encode.remote(text))
+        return await ask("text encoder", lambda: self._text_encoder.encode.remote(text))
 
     async def _encode_video(
         self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int
     ) -> bytes:
-        return await _twice(lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame))
-
-
-async def _twice(call: Callable[[], Awaitable[T]]) -> T:
-    """A stateless call: if the replica that had it dies, another gives the same answer."""
-    try:
-        return await call()
-    except RayActorError:
-        return await call()
+        return await ask("video encoder", lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame))
 
 
 def _measure(model: VideoModel) -> float:

@@ -15,6 +15,7 @@ class PlayoutClock:
         self.fps = fps
         self._started = False
         self._watchers = 0
+        self._seen = False
         self._unwatched_since = now
         self._media = 0.0  # where in the video it stood
         self._since = now  # at this time
@@ -23,10 +24,16 @@ class PlayoutClock:
     def watched(self) -> bool:
         return self._watchers > 0
 
+    @property
+    def seen(self) -> bool:
+        """Whether anybody has ever watched."""
+        return self._seen
+
     def enter(self, now: float) -> None:
         """One more watches. The first sets the clock going again."""
         self._hold(now)
         self._watchers += 1
+        self._seen = True
 
     def leave(self, now: float) -> None:
         """One fewer watches. With the last the clock holds."""

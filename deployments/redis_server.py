@@ -48,6 +48,15 @@ class RedisServer:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def revive(self) -> None:
+        """Start a server that died again, where its clients look for it and with its data. Errors as `start`."""
+        self._process = None
+        self.start()
+
     def start(self) -> None:
         """Returns when the server answers. Raises RedisServerError: directory in use, server will not run."""
         try:
@@ -87,7 +96,7 @@ class RedisServer:
         self.stop()
 
     def _launch(self, lock: int) -> None:
-        self._port = _free_port()
+        self._port = self._port or _free_port()
         log = self._data_dir / "redis.log"
         log.unlink(missing_ok=True)
         options = {

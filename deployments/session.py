@@ -128,7 +128,7 @@ class PromptRefused(_Entry):
 
 
 class Stalled(_Entry):
-    """Fragment `chunk` came `gap_ms` after it was due; the clock waited for it."""
+    """Fragment `chunk` came `gap_ms` after it was due; the clock waited for it. The first of a run of late ones."""
 
     type: Literal["stalled"] = "stalled"
     chunk: int
@@ -152,7 +152,10 @@ ENTRY: TypeAdapter[SessionCreated | Command | Fact] = TypeAdapter(Entry)
 
 
 class Chunk(_Data):
-    """One generated chunk: its number, its first pixel frame, how many there are, how long they took to make."""
+    """One generated chunk: its number, its first pixel frame, how many there are, how long they took to make.
+
+    Its fragment came `gap_ms` after it was due, or in time (0).
+    """
 
     id: str = ""
     at: int = 0
@@ -160,6 +163,7 @@ class Chunk(_Data):
     first_frame: int
     frames: int
     generated_ms: int
+    gap_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,10 +191,11 @@ def change_of(entry: Command | Fact | Chunk) -> Change:
             return Change(to=SessionState.failed, put={"reason": reason})
         case PromptApplied(text=text):
             return Change(put={"prompt": text})
-        case Stalled():
-            return Change(add={"stalls": 1})
         case Chunk():
-            return Change(put={"chunks": str(entry.chunk + 1), "frames": str(entry.first_frame + entry.frames)})
+            return Change(
+                put={"chunks": str(entry.chunk + 1), "frames": str(entry.first_frame + entry.frames)},
+                add={"stalls": 1} if entry.gap_ms else {},
+            )
         case _:
             return Change()
 

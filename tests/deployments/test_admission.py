@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
@@ -33,8 +34,8 @@ def test_the_chunk_time_is_the_median_after_the_window_is_full() -> None:
 
 
 def test_a_refused_client_comes_back_when_the_next_unwatched_session_would_end() -> None:
-    assert retry_after_seconds([0.0, 0.0], 60.0) == 10
-    assert retry_after_seconds([0.0, 57.4, 12.0], 60.0) == 3
-    assert retry_after_seconds([5.0], 60.0) == 10
-    assert retry_after_seconds([61.0], 60.0) == 1
-    assert retry_after_seconds([], 60.0) == 10
+    assert retry_after_seconds([math.inf, math.inf]) == 10
+    assert retry_after_seconds([math.inf, 2.6, 48.0]) == 3
+    assert retry_after_seconds([55.0]) == 10
+    assert retry_after_seconds([-1.0]) == 1
+    assert retry_after_seconds([]) == 10

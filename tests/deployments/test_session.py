@@ -55,7 +55,7 @@ def test_the_fold_of_a_whole_life() -> None:
             Chunk(chunk=0, first_frame=0, frames=9, generated_ms=100),
             SessionLive(id="6-0"),
             PromptRequested(id="7-0", prompt_id="p", text="it rains"),
-            Chunk(chunk=1, first_frame=9, frames=12, generated_ms=100),
+            Chunk(chunk=1, first_frame=9, frames=12, generated_ms=100, gap_ms=80),
             APPLIED,
             Stalled(id="9-0", chunk=1, gap_ms=80),
             EndRequested(id="10-0"),

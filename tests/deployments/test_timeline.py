@@ -70,7 +70,7 @@ async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) 
         SessionEnded(reason="requested"),
     ]
     await store.timeline.append_chunk("s1", fence, CHUNK)
-    await store.timeline.append_chunk("s1", fence, Chunk(chunk=1, first_frame=9, frames=12, generated_ms=70))
+    await store.timeline.append_chunk("s1", fence, Chunk(chunk=1, first_frame=9, frames=12, generated_ms=70, gap_ms=50))
     commands: list[Command] = [ASK, EndRequested()]
     for command in commands:
         await store.timeline.append_command("s1", command)
