@@ -1,0 +1,79 @@
+"""The shipped weights: what `longlive eval tiny` measures at length, in small, and the promises of the package data."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from longlive.model import Model
+from longlive.pipeline import VideoStream, load_model, model_folder
+from longlive.tiny.evaluation import Interval, evaluate, evaluate_switch
+from longlive.tiny.readouts import read
+from longlive.tiny.renderer import render
+from longlive.tiny.world import ATTRIBUTES, Clip, draw_scene
+
+ROUND_TRIPS = 150  # clips: fewer would not tell 98 in 100 from 95
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Model:
+    """As served with float32: which format is faster here must not decide a test."""
+    return load_model("tiny", dtype=torch.float32, device="cpu")
+
+
+def test_the_whole_model_is_at_most_16_megabytes() -> None:
+    assert sum(file.stat().st_size for file in model_folder("tiny").iterdir()) <= 16e6
+
+
+def test_every_readout_is_right_98_times_in_100_after_a_round_trip_through_the_vae(tiny: Model) -> None:
+    rng = random.Random(8)
+    scenes = [draw_scene(rng, held_out=i % 2 == 0) for i in range(ROUND_TRIPS)]
+    wrong: dict[str, list[str]] = {name: [] for name in ATTRIBUTES}
+    for seed, scene in enumerate(scenes):
+        pixels = render(Clip(scene, seed), 33).unsqueeze(0).to(tiny.dtype) / 127.5 - 1
+        with torch.inference_mode():
+            decoded = tiny.vae.decode(tiny.vae.encode(pixels).to(tiny.dtype))[0, 9:]
+        seen = read(((decoded.float() + 1) * 127.5).round().to(torch.uint8))
+        for name, value in scene.values().items():
+            if seen[name] != value:
+                wrong[name].append(f"clip {seed}: {value} read as {seen[name]}")
+    assert {name: faults for name, faults in wrong.items() if len(faults) > 0.02 * ROUND_TRIPS} == {}
+
+
+def test_videos_show_what_their_prompts_say_and_not_what_others_say(tiny: Model) -> None:
+    result = evaluate(tiny, range(16))
+    assert result.overall.mean >= 0.7
+    assert result.attributes["colour"] >= 0.85
+    assert result.attributes["place"] >= 0.85
+    assert abs(result.control - result.chance) < 0.15
+
+
+def test_after_a_switch_with_recache_the_picture_follows_the_new_prompt(tiny: Model) -> None:
+    late = evaluate_switch(tiny, range(12), "recache")[-1]
+    assert late.seconds == 4.0
+    assert late.changed.mean >= 0.5
+
+
+def test_the_examples_hold_no_word_that_the_model_does_not_know(tiny: Model) -> None:
+    assert tiny.config.examples
+    assert not any(tiny.unknown_words(example) for example in tiny.config.examples)
+    assert tiny.unknown_words("a red Zeppelin hops by day.") == ["Zeppelin"]
+
+
+def test_every_chunk_after_the_first_has_the_same_shape(tiny: Model) -> None:
+    stream = VideoStream(tiny, tiny.encode(["a red ball hops in the city at night"]), 0)
+    shapes = [tuple(stream.next_frames().shape) for _ in range(8)]
+    assert shapes == [(9, 64, 64, 3)] + [(12, 64, 64, 3)] * 7
+
+
+def test_an_interval_narrows_with_the_number_of_videos() -> None:
+    wide, narrow = Interval.of([0.0, 1.0] * 8), Interval.of([0.0, 1.0] * 200)
+    assert wide.mean == narrow.mean == 0.5
+    assert narrow.high - narrow.low < wide.high - wide.low
+
+
+def test_no_seeds_is_an_error_that_says_what_to_give(tiny: Model) -> None:
+    with pytest.raises(ValueError, match="give A:B"):
+        evaluate(tiny, range(3, 3))
