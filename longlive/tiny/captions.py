@@ -6,12 +6,21 @@ import random
 import re
 from typing import TYPE_CHECKING
 
-from longlive.tiny.world import ATTRIBUTES, Scene
+from longlive.tiny.world import Scene
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TEXT_LEN = 32  # tokens, end of sequence included
+
+EXAMPLES = (  # for a newcomer to start with
+    "a red ball hops in the meadow by day in clear weather",
+    "a blue donut moves right in the city at night while it rains",
+    "a yellow pyramid stands still in the desert at sunset under a clear sky",
+    "a pink cube moves left on the sea by day in the snow",
+    "a green ball moves right in the city at sunset in the rain",
+    "a cyan donut hops in the desert at night in clear weather",
+)
 
 COLOUR_WORDS = {
     "red": ("red", "crimson", "scarlet"),
@@ -129,9 +138,3 @@ def build_tokenizer() -> Tokenizer:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(".", " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Punctuation()])
     return tokenizer
-
-
-def examples(count: int, seed: int = 0) -> list[str]:
-    """Full captions of drawn scenes, to show a newcomer."""
-    rng = random.Random(seed)
-    return [full_caption(rng, Scene(*(rng.choice(v) for v in ATTRIBUTES.values()))) for _ in range(count)]

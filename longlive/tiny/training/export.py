@@ -11,7 +11,7 @@ from torch import Tensor
 
 from longlive.config import ModelConfig, VAEConfig
 from longlive.text_encoder import publish_umt5_keys
-from longlive.tiny.captions import examples
+from longlive.tiny.captions import EXAMPLES
 from longlive.tiny.training.block_causal import ROLLOUT
 from longlive.tiny.training.dit_stage import TinyModel
 from longlive.tiny.training.few_step_stage import SAMPLER
@@ -41,7 +41,7 @@ def tiny_config(model: TinyModel, vae: VAEConfig) -> ModelConfig:
         height=SIZE,
         width=SIZE,
         fps=FPS,
-        examples=tuple(examples(6)),
+        examples=EXAMPLES,
         follow_ups=FOLLOW_UPS,
     )
 
