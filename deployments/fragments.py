@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 RING_SIZE = 8
@@ -74,12 +73,6 @@ class FragmentRing:
             if self._closed:
                 return None
             await self._changed.wait()
-
-    async def follow(self, chunk: int) -> AsyncIterator[Fragment]:
-        """Every kept fragment above `chunk` in order, until the ring closes."""
-        while (fragment := await self.next_after(chunk, RING_SIZE)) is not None:
-            chunk = fragment.chunk
-            yield fragment
 
     def _wake(self) -> None:
         self._changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from deployments.fragments import Fragment, FragmentRing
 
@@ -23,7 +24,7 @@ async def test_a_fast_reader_gets_every_fragment_in_order() -> None:
     seen: list[int] = []
 
     async def read() -> None:
-        async for item in ring.follow(-1):
+        while (item := await ring.next_after(seen[-1] if seen else -1)) is not None:
             seen.append(item.chunk)
 
     reader = asyncio.create_task(read())
@@ -58,13 +59,15 @@ async def test_pulling_returns_the_newest_and_waits_when_there_is_none() -> None
 async def test_a_closed_ring_gives_what_it_keeps_and_then_nothing() -> None:
     ring = filled(0, 1)
     ring.close()
-    assert [item.chunk async for item in ring.follow(-1)] == [0, 1]
+    assert await ring.next_after(-1, most_behind=2) == fragment(0)
+    assert await ring.next_after(0) == fragment(1)
     assert await ring.next_after(1) is None
     assert not ring.publish(fragment(2))
 
 
-def test_a_stale_owner_and_an_old_chunk_are_dropped() -> None:
+def test_a_stale_owner_an_old_chunk_and_another_configuration_are_dropped() -> None:
     ring = filled(0, 1)
+    assert not ring.publish(replace(fragment(2), config_hash="other"))
     assert ring.publish(fragment(2, fence=7))
     assert not ring.publish(fragment(3, fence=6))
     assert not ring.publish(fragment(2, fence=8))
