@@ -182,8 +182,8 @@ def serve(
         raise WrongInput(" ".join(str(error).split())) from error
     from rich.console import Console
 
-    from deployments.redis_server import RedisServerError
-    from deployments.service import AddressTaken, serve_until_stopped
+    from deployments.preflight import CannotStart
+    from deployments.service import Broken, serve_until_stopped
 
     with Console(stderr=True).status("starting") as status:
 
@@ -193,5 +193,8 @@ def serve(
 
         try:
             serve_until_stopped(settings, lambda step: status.update(step), ready)
-        except (AddressTaken, RedisServerError) as error:
+        except CannotStart as error:
             raise WrongInput(str(error)) from error
+        except Broken as error:
+            print(f"longlive: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error

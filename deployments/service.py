@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
-import socket
 import threading
+import time
+import urllib.request
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from deployments import logs
-from deployments.redis_server import RedisServer
+from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
+from deployments.redis_server import RedisServer, RedisServerError
 from deployments.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,11 +26,16 @@ if TYPE_CHECKING:
 STORE_BYTES = 256 * 1024 * 1024
 APP = "longlive"
 END_SECONDS = 5.0
+READY_SECONDS = 60.0
+WATCH_SECONDS = 1.0
 log = logging.getLogger(__name__)
-# Read when Ray is first imported, here and in every process that it starts; what the operator set stays.
+# Read when Ray is first imported, here and in every process that it starts; what the operator set stays. Who may
+# talk to Ray may run what he likes: so there is a token, of this run only, and Ray keeps none in the home directory.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
-    "RAY_AUTH_MODE": "disabled",
+    "RAY_AUTH_MODE": "token",
+    # Despite its name, what keeps Ray on loopback on every system: only the proxy listens where the settings say.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # Ray's workers are background work by default (15); ours have somebody waiting for the next picture.
@@ -42,8 +50,8 @@ _ENVIRONMENT = {
 }
 
 
-class AddressTaken(Exception):
-    """Nothing can listen where the settings say; the text, one line, says what to do."""
+class Broken(Exception):
+    """The service ran and cannot go on; the text, one line, says why."""
 
 
 class Service:
@@ -53,6 +61,7 @@ class Service:
         self._settings = settings
         self._progress = progress
         self._stack = contextlib.ExitStack()
+        self._redis: RedisServer | None = None
 
     @property
     def url(self) -> str:
@@ -60,15 +69,22 @@ class Service:
         return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._settings.port}"
 
     def start(self) -> None:
-        """Returns when sessions can be created.
-
-        Raises AddressTaken, RedisServerError, and what Ray raises where it cannot start.
-        """
+        """Returns when sessions can be created. Raises CannotStart, and what Ray raises where it cannot start."""
         try:
             self._start()
         except BaseException:
             self.stop()
             raise
+
+    def keep(self) -> None:
+        """To be called about once a second while the service runs: starts our Redis again if it died. Raises Broken."""
+        if self._redis is None or self._redis.alive:
+            return
+        log.warning("Redis has died, a new one is started on its data")
+        try:
+            self._redis.revive()
+        except RedisServerError as error:
+            raise Broken(f"Redis died and cannot be started again: {error}") from error
 
     def stop(self) -> None:
         """Returns when every process that was started is gone. Repeatable."""
@@ -86,16 +102,14 @@ class Service:
     def _start(self) -> None:
         settings = self._settings
         logs.configure(settings.log_level)
-        _require_free(settings.host, settings.port)
+        require_address(settings.host, settings.port)
+        if settings.redis_url is not None:
+            require_redis(settings.redis_url)
+        require_model(settings.model)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        redis_url = settings.redis_url
-        if redis_url is None:
-            self._progress("starting Redis")
-            redis = RedisServer(settings.data_dir)
-            redis.start()
-            self._stack.callback(redis.stop)
-            redis_url = redis.url
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        redis_url = settings.redis_url or self._start_redis()
 
         self._progress("starting Ray")
         # Importing what the deployments need takes as long as Ray's start, and mostly waits for the disk.
@@ -117,6 +131,7 @@ class Service:
             configure_logging=False,
         )
         gpus = int(ray.cluster_resources().get("GPU", 0))
+        require_devices(settings.generators, gpus)
         quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
         self._stack.callback(serve.shutdown)
         serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port), logging_config=quiet)
@@ -125,8 +140,35 @@ class Service:
         imports.join()
         from deployments.app import build
 
-        serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
+        try:
+            serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
+        except RuntimeError as error:  # Serve has logged why a replica cannot run
+            raise CannotStart(f"the model '{settings.model}' cannot be served here; the lines above say why") from error
         self._stack.callback(_end_sessions, serve.get_deployment_handle("Generator", APP))
+        self._await_ready()
+
+    def _start_redis(self) -> str:
+        self._progress("starting Redis")
+        redis = RedisServer(self._settings.data_dir)
+        try:
+            redis.start()
+        except RedisServerError as error:
+            raise CannotStart(str(error)) from error
+        self._stack.callback(redis.stop)
+        self._redis = redis
+        return redis.url
+
+    def _await_ready(self) -> None:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                direct.open(f"{self.url}/readyz", timeout=READY_SECONDS).close()
+                return
+            except OSError as error:  # refused, reset, or an answer that is not 200
+                if time.monotonic() > deadline:
+                    raise CannotStart(f"the service did not become ready in {READY_SECONDS:.0f} s ({error})") from error
+                time.sleep(0.2)
 
 
 def _end_sessions(generators: DeploymentHandle) -> None:
@@ -137,22 +179,21 @@ def _end_sessions(generators: DeploymentHandle) -> None:
         log.warning("sessions were not ended: %s", error)
 
 
-def _require_free(host: str, port: int) -> None:
-    """Ray's proxies share their port with whoever asks, so a second service would take every other request."""
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        fault = error.strerror or str(error)
-        raise AddressTaken(f"cannot listen on {host}:{port} ({fault}); choose another --port or --host") from error
+def _abandon(_: int, __: FrameType | None) -> None:
+    """Ray's processes and our Redis end with us: the kernel sees to it."""
+    os._exit(130)
 
 
 def serve_until_stopped(settings: Settings, progress: Callable[[str], None], ready: Callable[[str], None]) -> None:
-    """Run the service; `ready` gets its URL. Returns after SIGINT or SIGTERM, when every process is gone."""
+    """Run the service; `ready` gets its URL. Returns after SIGINT or SIGTERM, when every process is gone.
+
+    A second signal does not wait for sessions and processes to end in order. Raises CannotStart, Broken.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(_: int, __: FrameType | None) -> None:
         for number in numbers:
-            signal.signal(number, signal.SIG_IGN)  # once is enough: what follows is stopping in order
+            signal.signal(number, _abandon)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in numbers}
@@ -162,7 +203,9 @@ def serve_until_stopped(settings: Settings, progress: Callable[[str], None], rea
         for number in numbers:
             signal.signal(number, interrupt)  # Ray has put its own in place
         ready(service.url)
-        threading.Event().wait()
+        while True:
+            time.sleep(WATCH_SECONDS)
+            service.keep()
     except KeyboardInterrupt:
         progress("stopping")
     finally:

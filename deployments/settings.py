@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "LONGLIVE_"
@@ -46,6 +46,14 @@ class Settings(BaseSettings):
     unwatched_seconds: float = Field(60.0, gt=0, description="A session that nobody watches for so long ends.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
+    @model_validator(mode="after")
+    def _one_redis(self) -> Self:
+        if self.redis_url is not None and "data_dir" in self.model_fields_set:
+            raise ValueError(
+                "REDIS_URL names a Redis that keeps the sessions; a data directory has no effect: unset one"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -66,6 +74,9 @@ class StrictEnvironment(EnvSettingsSource):
         given = {name.upper() for name in self.env_vars}
         if unknown := sorted(name for name in given - known if name.startswith(PREFIX)):
             raise SettingsError("\n".join(_unknown(name, known) for name in unknown))
+        urls = [value for name, value in self.env_vars.items() if name.upper() in (f"{PREFIX}REDIS_URL", "REDIS_URL")]
+        if len({url for url in urls if url}) > 1:
+            raise SettingsError(f"{PREFIX}REDIS_URL and REDIS_URL name different servers. Unset one.")
         return super().__call__()
 
 
@@ -77,8 +88,10 @@ def load_settings(**given: Any) -> Settings:
         known = {name.upper() for name in Settings.model_fields}
         lines = []
         for fault in error.errors():
-            name = str(fault["loc"][0]).upper().removeprefix(PREFIX)
-            if fault["type"] == "extra_forbidden":
+            name = str(fault["loc"][0]).upper().removeprefix(PREFIX) if fault["loc"] else ""
+            if not name:
+                lines.append(f"{fault['msg'].removeprefix('Value error, ')}.")
+            elif fault["type"] == "extra_forbidden":
                 lines.append(_unknown(name, known))
             else:
                 lines.append(f"{PREFIX}{name}={fault['input']!r}: {fault['msg']}.")

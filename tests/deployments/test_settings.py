@@ -66,6 +66,17 @@ def test_an_impossible_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch,
         load_settings()
 
 
+def test_two_places_for_the_sessions_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://one")
+    monkeypatch.setenv("LONGLIVE_REDIS_URL", "redis://one")
+    assert load_settings().redis_url == "redis://one"
+    with pytest.raises(SettingsError, match="data directory has no effect"):
+        load_settings(data_dir=Path("elsewhere"))
+    monkeypatch.setenv("LONGLIVE_REDIS_URL", "redis://two")
+    with pytest.raises(SettingsError, match="different servers"):
+        load_settings()
+
+
 def test_an_empty_variable_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGLIVE_SLOTS", "")
     assert load_settings().slots is None

@@ -1,0 +1,67 @@
+"""What must hold before anything is started: each check takes moments and tells a person, in one line, what to do."""
+
+from __future__ import annotations
+
+import socket
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from deployments.session import FRAMES_PER_LATENT, LATENTS_PER_CHUNK
+
+
+class CannotStart(Exception):
+    """The service cannot run with these settings, here; the text, one line, says why and what to do."""
+
+
+def require_address(host: str, port: int) -> None:
+    """Ray's proxies share their port with whoever asks, so a second service would take every other request."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        fault = error.strerror or str(error)
+        raise CannotStart(f"cannot listen on {host}:{port} ({fault}); choose another --port or --host") from error
+
+
+def require_redis(url: str) -> None:
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=5.0, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0)
+        ) as client:
+            client.ping()
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise CannotStart(
+            f"the Redis of REDIS_URL does not answer ({_line(error)}); start it, or unset REDIS_URL to have one"
+        ) from error
+
+
+def require_model(name: str) -> None:
+    """There is such a model, and its chunks are as long as the service counts them."""
+    from longlive.checkpoints import CheckpointError, read_config
+    from longlive.pipeline import model_folder
+
+    try:
+        folder = model_folder(name)
+        config = read_config(folder / "config.json")
+    except CheckpointError as error:
+        raise CannotStart(_line(error)) from error
+    sizes = config.rollout.chunk_frames, config.vae.temporal_stride
+    if sizes != (LATENTS_PER_CHUNK, FRAMES_PER_LATENT):
+        raise CannotStart(
+            f"the model in {folder} has chunks of {sizes[0]} latent frames of {sizes[1]} frames each; the service can "
+            f"only time {LATENTS_PER_CHUNK} of {FRAMES_PER_LATENT}: use another model, or `longlive generate`"
+        )
+
+
+def require_devices(generators: int, gpus: int) -> None:
+    """With GPUs each generator owns one. Without any they share the cores."""
+    if 0 < gpus < generators:
+        raise CannotStart(
+            f"there are {generators} generators for {gpus} GPU(s), and each owns one; ask for at most {gpus}, or hide "
+            "the GPUs with CUDA_VISIBLE_DEVICES= to share the cores"
+        )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

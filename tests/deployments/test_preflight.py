@@ -1,0 +1,66 @@
+"""What keeps the service from starting is said in one line, before anything is started."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
+from deployments.redis_server import RedisServer
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CannotStart, match=f"127.0.0.1:{port}.*choose another"):
+            require_address("127.0.0.1", port)
+    require_address("127.0.0.1", port)
+
+
+def test_a_redis_that_does_not_answer_is_told_apart_from_one_that_does(redis_server: RedisServer) -> None:
+    require_redis(redis_server.url)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(CannotStart, match="does not answer") as caught:
+            require_redis(f"redis://127.0.0.1:{nobody.getsockname()[1]}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("", "", None),
+        ('"chunk_frames": 3', '"chunk_frames": 2', "chunks of 2 latent frames"),
+        ('"chunk_frames": 3', '"chunk_frame": 3', "not a model configuration"),
+    ],
+)
+def test_a_model_that_cannot_be_served_is_refused(
+    untrained_folder: Path, tmp_path: Path, before: str, after: str, said: str | None
+) -> None:
+    config = (untrained_folder / "config.json").read_text()
+    assert before in config
+    (tmp_path / "config.json").write_text(config.replace(before, after))
+    if said is None:
+        require_model(str(tmp_path))
+        return
+    with pytest.raises(CannotStart, match=said) as caught:
+        require_model(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="there is no model"):
+        require_model("nonsense")
+    with pytest.raises(CannotStart, match=r"config\.json"):
+        require_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(("generators", "gpus", "fits"), [(1, 0, True), (8, 0, True), (2, 2, True), (2, 1, False)])
+def test_a_gpu_is_never_left_unused_in_silence(generators: int, gpus: int, fits: bool) -> None:
+    if fits:
+        require_devices(generators, gpus)
+        return
+    with pytest.raises(CannotStart, match="2 generators for 1 GPU"):
+        require_devices(generators, gpus)
