@@ -180,8 +180,8 @@ def _end_sessions(generators: DeploymentHandle) -> None:
 
 
 def _abandon(_: int, __: FrameType | None) -> None:
-    """Ray's processes and our Redis end with us: the kernel sees to it."""
-    os._exit(130)
+    """Ray's processes are of our group, and some would outlive us. Redis is not: it ends, in order, because we do."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def serve_until_stopped(settings: Settings, progress: Callable[[str], None], ready: Callable[[str], None]) -> None:
