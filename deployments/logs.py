@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,7 +29,7 @@ class _SessionFilter(logging.Filter):
 
 def configure(level: str) -> None:
     """Send this package's lines to stderr, one format in every process. Repeatable."""
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(sys.__stderr__)  # in a replica sys.stderr is Serve's, and drops what is no warning
     handler.addFilter(_SessionFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(session)s] %(name)s: %(message)s"))
     logger = logging.getLogger("deployments")
