@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from redis_store import Store
-from service_client import Client
+from service_client import PROMPT, Client
 from service_process import ServiceProcess
 
 from deployments.leases import Leases
 from deployments.redis_server import RedisServer
 from deployments.store import connect
 from deployments.timeline import Timeline
-from longlive.checkpoints import CheckpointError
-from longlive.pipeline import model_folder
 
 
 @pytest.fixture(scope="session")
@@ -32,24 +31,28 @@ async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def served_model(request: pytest.FixtureRequest) -> str:
-    """The shipped model; where it was not trained yet, one that nobody trained."""
-    try:
-        return str(model_folder("tiny"))
-    except CheckpointError:
-        return str(request.getfixturevalue("untrained_folder"))
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """`longlive serve` with Ray, Serve, Redis and two generators: real, and shared by every test over HTTP.
 
-
-@pytest.fixture(scope="session")
-def service(served_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """`longlive serve` with Ray, Serve, Redis and two generators: real, and shared by every test over HTTP."""
-    process = ServiceProcess(tmp_path_factory.mktemp("service"), served_model)
+    It is stopped with Ctrl-C while somebody watches: the video ends, the process succeeds, nothing is left.
+    """
+    process = ServiceProcess(tmp_path_factory.mktemp("service"))
     try:
         process.wait_until_ready()
         yield process
-    finally:
-        left = process.interrupt()
-    assert left == [], f"Ctrl-C left processes behind; the service said:\n{process.output}"
+        created = httpx.post(f"{process.url}/v1/sessions", json={"prompt": PROMPT}, timeout=40).json()
+        with httpx.stream("GET", process.url + created["links"]["live"], timeout=40) as watched:
+            parts = watched.iter_raw()
+            next(parts)
+            status, left = process.interrupt()
+            for _ in parts:  # a video that is cut instead of ended raises here
+                pass
+    except BaseException:
+        process.interrupt()
+        raise
+    said = f"the service said:\n{process.output}"
+    assert status == 0, said
+    assert left == [], f"Ctrl-C left processes behind; {said}"
 
 
 @pytest.fixture

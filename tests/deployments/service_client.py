@@ -68,11 +68,13 @@ class Client(httpx.AsyncClient):
                     return session
                 await asyncio.sleep(0.1)
 
-    async def watch(self, sid: str, count: int, after: int = -1) -> Watched:
-        """Pull `count` fragments, as the page does."""
+    async def watch(self, sid: str, count: int, after: int = -1, most_behind: int = 8) -> Watched:
+        """Pull `count` fragments. Unlike the page, which takes the newest, none is skipped if this process is slow."""
         watched = Watched((await self.get(f"/v1/sessions/{sid}/init.mp4")).content)
         while len(watched.fragments) < count:
-            answer = await self.get(f"/v1/sessions/{sid}/fragments", params={"after": after})
+            answer = await self.get(
+                f"/v1/sessions/{sid}/fragments", params={"after": after, "most_behind": most_behind}
+            )
             if answer.status_code == 204:
                 continue
             assert answer.status_code == 200, answer.text

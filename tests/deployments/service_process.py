@@ -13,24 +13,25 @@ from pathlib import Path
 
 READY_SECONDS = 280.0
 STOP_SECONDS = 60.0
+UNWATCHED_SECONDS = 10
 PR_SET_PDEATHSIG = 1
 
 
 class ServiceProcess:
-    """Two generators with two slots each; its output goes to `folder`."""
+    """The shipped model on two generators with two slots each; its output goes to `folder`."""
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         command = [sys.executable, "-u", "-c", "from deployments.cli import main; main()", "serve"]
-        options = {"port": port, "model": model, "generators": 2, "data-dir": folder / "data"}
+        options = {"port": port, "generators": 2, "data-dir": folder / "data"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *(str(part) for name, value in options.items() for part in (f"--{name}", value))],
-                env=os.environ | {"LONGLIVE_SLOTS": "2"},
+                env=os.environ | {"LONGLIVE_SLOTS": "2", "LONGLIVE_UNWATCHED_SECONDS": str(UNWATCHED_SECONDS)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -52,30 +53,41 @@ class ServiceProcess:
 
     def processes(self, of: str = "") -> list[int]:
         """Every process that it has started and that runs now; those whose command line contains `of`."""
-        parents, commands = {}, {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    # The name, in parentheses, may hold anything; state and parent follow it.
-                    state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                    command = (entry / "cmdline").read_text(errors="replace")
-                except OSError:
-                    continue
-                if state != "Z":
-                    parents[int(entry.name)], commands[int(entry.name)] = int(parent), command
+        running = _running()
         found: list[int] = []
         ancestors = {self._process.pid}
-        while children := {pid for pid, parent in parents.items() if parent in ancestors}:
+        while children := {pid for pid, (parent, _) in running.items() if parent in ancestors}:
             found += children
             ancestors = children
-        return sorted(pid for pid in found if of in commands[pid])
+        return sorted(pid for pid in found if of in running[pid][1])
 
-    def interrupt(self) -> list[int]:
-        """Ctrl-C. Returns, once it has ended, what it has left running."""
+    def kill(self, of: str) -> None:
+        """End one process, whose command line contains `of`, as a crash would."""
+        os.kill(self.processes(of)[0], signal.SIGKILL)
+
+    def interrupt(self) -> tuple[int, list[int]]:
+        """Ctrl-C, which a terminal sends to the whole group. Gives the exit status and what is left running."""
         started = self.processes()
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(STOP_SECONDS)
-        return [pid for pid in started if Path(f"/proc/{pid}").exists()]
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+        status = self._process.wait(STOP_SECONDS)
+        return status, sorted(_running().keys() & started)
+
+
+def _running() -> dict[int, tuple[int, str]]:
+    """Parent and command line of every process that runs; one that only waits to be reaped does not."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                # The name, in parentheses, may hold anything; state and parent follow it.
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                command = (entry / "cmdline").read_text(errors="replace")
+            except OSError:
+                continue
+            if state != "Z":
+                found[int(entry.name)] = int(parent), command
+    return found
 
 
 def _stop_with_parent() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -196,13 +195,34 @@ async def _leave_events(client: Client, sid: str) -> None:
     await anext(client.events(sid))
 
 
-@pytest.mark.parametrize(
-    "leave",
-    [_leave_while_creating, _leave_with_half_a_body, _leave_live, _leave_while_pulling, _leave_events],
-)
-async def test_a_client_that_vanishes_leaves_the_service_as_it_was(
-    client: Client, ours: str, leave: Callable[[Client, str], Any]
-) -> None:
-    await leave(client, ours)
-    watched = await client.watch(ours, 2)
-    assert watched.numbers[1] > watched.numbers[0]
+async def test_clients_that_vanish_disturb_nobody_and_keep_no_slot(client: Client, ours: str) -> None:
+    watching = asyncio.create_task(client.watch(ours, 4))
+    left = (await client.post(SESSIONS, json={"prompt": PROMPT})).json()["id"]
+    leaving = (_leave_while_creating, _leave_with_half_a_body, _leave_live, _leave_while_pulling, _leave_events)
+    await asyncio.gather(*(leave(client, left) for leave in leaving))
+    watched = await watching
+    assert watched.numbers == [0, 1, 2, 3]
+    watching = asyncio.create_task(_watch_until_cancelled(client, ours))
+    try:
+        session = await client.until(left, lambda session: session["status"] == "ended", seconds=60)
+        assert session["reason"] == "unwatched"
+        async with asyncio.timeout(60):
+            while True:
+                if await _has_slots(client, 3):
+                    break
+                await asyncio.sleep(0.5)
+    finally:
+        watching.cancel()
+
+
+async def _watch_until_cancelled(client: Client, sid: str) -> None:
+    await client.watch(sid, 1000)
+
+
+async def _has_slots(client: Client, count: int) -> bool:
+    """Whether so many sessions can be created, each of which is ended again."""
+    answers = [await client.post(SESSIONS, json={"prompt": PROMPT}) for _ in range(count)]
+    created = [answer.json()["id"] for answer in answers if answer.status_code == 201]
+    for sid in created:
+        await client.end(sid)
+    return len(created) == count

@@ -51,9 +51,7 @@ async def test_a_follow_up_is_marked_where_it_took_effect(watcher: Watcher, clie
     assert (await client.get(f"/v1/sessions/{watcher.session}")).json()["prompt"] == FOLLOW_UP
 
 
-async def test_a_follow_up_changes_the_picture_to_what_it_says(watcher: Watcher, client: Client) -> None:
-    if (await client.get("/v1/model")).json()["name"] == "untrained":
-        pytest.skip("the tiny model is not trained yet, so its pictures follow no words")
+async def test_a_follow_up_changes_the_picture_to_what_it_says(watcher: Watcher) -> None:
     await watcher.say(PROMPT)
     await watcher.watch_until(2.0)
     before = readouts.read(await watcher.pictures(14))
@@ -65,6 +63,25 @@ async def test_a_follow_up_changes_the_picture_to_what_it_says(watcher: Watcher,
         if (after["place"], after["time"]) == ("city", "night"):
             break
     assert (after["place"], after["time"]) == ("city", "night")
+
+
+async def test_prompts_to_go_on_with_are_offered_while_it_is_live(watcher: Watcher) -> None:
+    await watcher.page.locator("#examples button").first.click()
+    await watcher.page.keyboard.press("Enter")
+    await watcher.watch_until(0.5)
+    await watcher.page.get_by_role("button", name="it starts to snow").click()
+    await watcher.page.keyboard.press("Enter")
+    await watcher.sees("#prompts li[data-current] q", "it starts to snow")
+
+
+async def test_the_end_leaves_the_focus_where_its_reader_is(watcher: Watcher, client: Client) -> None:
+    await watcher.say(PROMPT)
+    await watcher.watch_until(0.5)
+    await watcher.page.locator("#prompts").focus()
+    assert watcher.session is not None
+    await client.end(watcher.session)
+    await watcher.status("^Ended")
+    assert await watcher.page.evaluate("document.activeElement.id") == "prompts"
 
 
 async def test_a_reload_goes_on_with_the_same_video(watcher: Watcher) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
+import re
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ async def test_live_mp4_is_one_playable_stream_and_ends_with_the_session(client:
             assert answer.headers["content-type"].startswith('video/mp4; codecs="avc1.')
             async for part in answer.aiter_bytes():
                 data += part
-                if data.count(b"moof") == 3:
+                if data.count(b"moof") >= 3:
                     await client.delete(f"/v1/sessions/{sid}")
     video, times = decode(bytes(data))
     assert len(video) >= 33
@@ -64,7 +63,7 @@ async def test_live_mp4_is_one_playable_stream_and_ends_with_the_session(client:
 async def test_a_second_viewer_joins_at_the_live_edge(client: Client) -> None:
     async with client.session() as created:
         await client.watch(created["id"], 4)
-        joined = await client.watch(created["id"], 1)
+        joined = await client.watch(created["id"], 1, most_behind=1)
     assert joined.numbers[0] >= 3
     assert joined.decode()[1][0] == joined.first_frames[0]
 
@@ -87,8 +86,6 @@ async def test_a_prompt_is_applied_at_the_frame_that_the_timeline_names(client: 
 
 
 async def test_the_picture_follows_the_prompt(client: Client) -> None:
-    if (await client.get("/v1/model")).json()["name"] == "untrained":
-        pytest.skip("there is no trained model here: `longlive train tiny` makes it")
     rng = random.Random(0)
     one = Scene("ball", "red", "right", "meadow", "day", "clear")
     two = Scene("ball", "blue", "right", "desert", "night", "clear")
@@ -195,21 +192,19 @@ async def test_a_full_service_refuses_and_disturbs_nobody(client: Client) -> Non
         assert again["status"] == "starting"
 
 
-async def test_a_reader_that_stopped_reading_holds_nobody_up(client: Client) -> None:
-    async with client.session() as created, client.stream("GET", f"/v1/sessions/{created['id']}/live.mp4") as stuck:
-        assert stuck.status_code == 200  # and not a byte of it is read
-        watched = await client.watch(created["id"], 4)
-    assert watched.decode()[1] == list(range(45))
-
-
 async def test_ready_and_described(client: Client) -> None:
     assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"status": "ready"}
-    assert (await client.get("/docs")).status_code == 200
+    docs = await client.get("/docs")
+    assert docs.status_code == 200
+    for part in re.findall(r'(?:src|href)="([^"]*)"', docs.text):
+        assert (await client.get(part)).status_code == 200, "it must not come from elsewhere"
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert {"/v1/sessions", "/v1/sessions/{sid}/prompts", "/v1/sessions/{sid}/fragments"} <= set(paths)
     model = (await client.get("/v1/model")).json()
-    assert (model["width"] % 16, model["fps"]) == (0, 16)
+    assert (model["name"], model["width"], model["fps"]) == ("tiny", 64, 16)
+    assert model["examples"]
+    assert model["follow_ups"]
 
 
 async def test_a_killed_generator_fails_its_sessions_and_no_others(client: Client, service: ServiceProcess) -> None:
@@ -217,7 +212,7 @@ async def test_a_killed_generator_fails_its_sessions_and_no_others(client: Clien
         sessions = {each["id"]: each["owner"] for each in (one, two, three)}
         await asyncio.gather(*(client.watch(sid, 1) for sid in sessions))
         ends = {sid: asyncio.create_task(_read_to_the_end(client, sid)) for sid in sessions}
-        os.kill(service.processes(of="Generator")[0], signal.SIGKILL)
+        service.kill("Generator")
         await asyncio.wait(ends.values(), return_when=asyncio.FIRST_COMPLETED)
         doomed = {sessions[sid] for sid, end in ends.items() if end.done()}
         for sid, owner in sessions.items():
@@ -237,6 +232,21 @@ async def test_a_killed_generator_fails_its_sessions_and_no_others(client: Clien
     await asyncio.gather(*ends.values())
     async with client.session() as after:
         assert (await client.watch(after["id"], 2)).decode()[1] == list(range(21))
+
+
+async def test_killed_encoders_are_not_missed(client: Client, service: ServiceProcess) -> None:
+    async with client.session() as created:
+        sid = created["id"]
+        before = await client.watch(sid, 2)
+        watching = asyncio.create_task(client.watch(sid, 20, after=before.numbers[-1]))
+        service.kill("TextEncoder")
+        service.kill("VideoEncoder")
+        answer = await client.post(f"/v1/sessions/{sid}/prompts", json={"text": "a blue ball at night"})
+        assert answer.status_code == 202
+        await client.entry(sid, "prompt.applied", prompt_id=answer.json()["prompt_id"])
+        assert (await client.get("/readyz")).status_code == 200
+        watched = await watching
+    assert watched.numbers == list(range(2, 22))
 
 
 async def _read_to_the_end(client: Client, sid: str) -> None:
