@@ -20,18 +20,16 @@ from redis.exceptions import RedisError
 from torch import Tensor
 
 from deployments import admission
+from deployments.commands import CommandReader
 from deployments.fragments import RING_SIZE, Fragment
 from deployments.leases import RENEW_SECONDS, Leases
 from deployments.logs import about
-from deployments.owned import Limits, Made, Owned, Prompt, Stream, Times
+from deployments.owned import Limits, Made, Owned, Stream, Times
 from deployments.placement import Refusal
 from deployments.playout import PlayoutClock
 from deployments.recorder import Recorder
 from deployments.scheduler import Estimate, Start, Wait, decide
 from deployments.session import (
-    EndRequested,
-    PromptRefused,
-    PromptRequested,
     Session,
     SessionCreated,
     SessionEnded,
@@ -99,9 +97,13 @@ class Generator:
 
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
+        parts = self._parts
+        commands = CommandReader(
+            self._name, parts.timeline, parts.encode_text, self._owned, self._end_soon, self._wake.set
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
-                for loop in (self._render_all(), self._read_inbox(), self._keep_all()):
+                for loop in (self._render_all(), commands.run(), self._keep_all()):
                     tasks.create_task(loop)
         finally:
             self._device.shutdown(wait=False, cancel_futures=True)
@@ -244,51 +246,6 @@ class Generator:
         owned.ring.publish(
             Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, self._video.hash, data)
         )
-
-    async def _read_inbox(self) -> None:
-        async for sids in self._parts.timeline.inbox(self._name):
-            # An empty set means: look at all, for a ring can get lost.
-            for owned in [self._owned[sid] for sid in sids or self._owned if sid in self._owned]:
-                with about(owned.sid):
-                    try:
-                        await self._read_commands(owned)
-                    except (RedisError, NoSuchSession) as error:
-                        log.warning("commands not read: %s", error)
-                    except Exception:
-                        log.exception("the timeline cannot be read")
-                        reason = "What was asked of this session cannot be read; the log says why. Start a new one."
-                        self._end_soon(owned, SessionFailed(reason=reason))
-
-    async def _read_commands(self, owned: Owned) -> None:
-        for entry in await self._parts.timeline.read(owned.sid, owned.cursor, limit=1000):
-            owned.cursor = entry.id
-            match entry:
-                case PromptRequested():
-                    owned.reading = asyncio.create_task(self._take_prompt(owned, entry, owned.reading))
-                case EndRequested():
-                    self._end_soon(owned, SessionEnded(reason="requested"))
-                    return
-
-    async def _take_prompt(self, owned: Owned, asked: PromptRequested, before: asyncio.Task[None] | None) -> None:
-        """Read a prompt while the inbox goes on; put prompts in their order."""
-        prompt: Prompt | None = None
-        try:
-            prompt = Prompt(asked, await self._parts.encode_text(asked.text))
-        except Exception:
-            log.exception("prompt %s was not read", asked.prompt_id)
-        if before is not None:
-            await before
-        if owned.over:
-            return
-        if prompt is None:
-            reason = "The text encoder did not answer. Send the prompt again."
-            owned.recorder.state(PromptRefused(prompt_id=asked.prompt_id, reason=reason))
-            return
-        replaced, owned.prompt = owned.prompt, prompt
-        self._wake.set()
-        if replaced is not None:
-            reason = "A newer prompt came before the next chunk began."
-            owned.recorder.state(PromptRefused(prompt_id=replaced.asked.prompt_id, reason=reason))
 
     async def _keep_all(self) -> None:
         while True:

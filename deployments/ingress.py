@@ -20,11 +20,12 @@ from redis.exceptions import RedisError
 from deployments import logs
 from deployments.api import errors, events, media, sessions
 from deployments.api.body import BodyGuard
-from deployments.api.models import Health, ModelView
+from deployments.api.models import Health
 from deployments.api.services import Services
 from deployments.calls import ask
 from deployments.hub import Hub
 from deployments.leases import RENEW_SECONDS, Leases
+from deployments.model_view import ModelView
 from deployments.pool import GeneratorPool
 from deployments.settings import Settings
 from deployments.store import NoSuchSession, connect

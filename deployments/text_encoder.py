@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deployments import logs
-from deployments.api.models import ModelView
+from deployments.model_view import ModelView
 from deployments.settings import Settings
 from longlive.checkpoints import read_config
 from longlive.pipeline import load_prompt_encoder, model_folder

@@ -72,17 +72,6 @@ class TimelinePage(_Answer):
     next: str | None = Field(description="Pass as `after` to go on; null when there is nothing yet.")
 
 
-class ModelView(_Answer):
-    """What the service generates with, for clients that want to offer examples."""
-
-    name: str
-    width: int
-    height: int
-    fps: int
-    examples: tuple[str, ...] = Field(description="Prompts to begin with.")
-    follow_ups: tuple[str, ...] = Field((), description="Prompts to go on with.")
-
-
 class Health(_Answer):
     status: str
 

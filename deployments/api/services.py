@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from deployments.api.models import ModelView
 from deployments.hub import Hub
+from deployments.model_view import ModelView
 from deployments.pool import GeneratorPool
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig

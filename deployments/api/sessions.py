@@ -13,7 +13,6 @@ from deployments.api.models import (
     AddPrompt,
     CreateSession,
     Links,
-    ModelView,
     PromptAccepted,
     SessionView,
     TimelinePage,
@@ -21,6 +20,7 @@ from deployments.api.models import (
 from deployments.api.services import Services
 from deployments.calls import PartDown
 from deployments.logs import about
+from deployments.model_view import ModelView
 from deployments.session import EndRequested, PromptRequested, Session, chunk_first_frame
 from deployments.store import SessionOver
 
