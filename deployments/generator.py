@@ -272,8 +272,9 @@ class Generator:
         """The first reason counts. Who reads the session when its video stops finds it, unless the store is away."""
         if not owned.over:
             owned.over = True
-            log.info("session over: %s", fact.reason)
-            owned.recorder.state(fact)
+            with about(owned.sid):
+                log.info("session over: %s", fact.reason)
+                owned.recorder.state(fact)
             await owned.recorder.settle(END_SECONDS)
             self._drop(owned)
 
