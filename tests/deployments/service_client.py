@@ -60,11 +60,11 @@ class Client(httpx.AsyncClient):
         return await self.until(sid, lambda session: session["status"] in ("ended", "failed"))
 
     async def until(self, sid: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 30.0) -> dict[str, Any]:
-        """The session, as soon as something holds of it."""
+        """The session, as soon as it can be read and something holds of it."""
         async with asyncio.timeout(seconds):
             while True:
-                session = (await self.get(f"/v1/sessions/{sid}")).json()
-                if holds(session):
+                answer = await self.get(f"/v1/sessions/{sid}")
+                if answer.status_code == 200 and holds(session := answer.json()):
                     return session
                 await asyncio.sleep(0.1)
 

@@ -234,6 +234,24 @@ async def test_a_killed_generator_fails_its_sessions_and_no_others(client: Clien
         assert (await client.watch(after["id"], 2)).decode()[1] == list(range(21))
 
 
+async def test_a_killed_redis_stops_no_picture_and_forgets_no_session(client: Client, service: ServiceProcess) -> None:
+    async with client.session() as created:
+        sid = created["id"]
+        watching = asyncio.create_task(client.watch(sid, 12))
+        await client.until(sid, lambda session: session["chunks"] >= 2)
+        service.kill("redis-server")
+        watched = await watching
+        session = await client.until(sid, lambda session: session["chunks"] >= 12)
+        assert session["status"] == "live"
+        watching = asyncio.create_task(client.watch(sid, 8, after=watched.numbers[-1]))
+        answer = await client.post(f"/v1/sessions/{sid}/prompts", json={"text": "a blue ball at night"})
+        assert answer.status_code == 202
+        await client.entry(sid, "prompt.applied", prompt_id=answer.json()["prompt_id"])
+        await watching
+    assert watched.numbers == list(range(12))
+    assert watched.decode()[1] == list(range(9 + 11 * 12))
+
+
 async def test_killed_encoders_are_not_missed(client: Client, service: ServiceProcess) -> None:
     async with client.session() as created:
         sid = created["id"]
