@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from redis.retry import Retry
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
+log = logging.getLogger(__name__)
 
 
 class RedisServerError(Exception):
@@ -52,10 +54,11 @@ class RedisServer:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def revive(self) -> None:
-        """Start a server that died again, where its clients look for it and with its data. Errors as `start`."""
-        self._process = None
-        self.start()
+    def keep(self) -> None:
+        """Start it again if it died, where its clients look for it and with its data. Errors as `start`."""
+        if not self.alive:
+            log.warning("Redis has died, a new one is started on its data")
+            self.start()
 
     def start(self) -> None:
         """Returns when the server answers. Raises RedisServerError: directory in use, server will not run."""

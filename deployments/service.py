@@ -78,11 +78,9 @@ class Service:
 
     def keep(self) -> None:
         """To be called about once a second while the service runs: starts our Redis again if it died. Raises Broken."""
-        if self._redis is None or self._redis.alive:
-            return
-        log.warning("Redis has died, a new one is started on its data")
         try:
-            self._redis.revive()
+            if self._redis is not None:
+                self._redis.keep()
         except RedisServerError as error:
             raise Broken(f"Redis died and cannot be started again: {error}") from error
 

@@ -483,7 +483,7 @@ async def test_a_session_outlives_a_redis_that_died_and_came_back(tmp_path: Path
                 os.kill(server.pid, signal.SIGKILL)
                 shown = [fragment.chunk for fragment in await rig.watch("s", 10)]
                 assert not server.alive
-                server.revive()
+                server.keep()
                 assert (await rig.until_chunks("s", shown[-1] + 1)).status is SessionState.live
                 await rig.ask("s", EndRequested())
                 assert (await rig.over("s")).reason == "requested"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -59,6 +60,35 @@ def test_stopping_leaves_no_process_and_can_be_repeated(tmp_path: Path) -> None:
     server.stop()
     assert not alive(pid)
     assert server.pid is None
+
+
+def test_a_server_that_died_comes_back_where_its_clients_look_with_its_data(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        client.config_set("appendfsync", "always")
+        client.set("k", "kept")
+        url = server.url
+        first = server.pid
+        server.keep()
+        assert server.pid == first
+        kill(server)
+        server.keep()
+        assert server.pid != first
+        assert server.url == url
+        assert client.get("k") == b"kept"
+        kill(server)
+        with (
+            socket.create_server(("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0]))),
+            pytest.raises(RedisServerError, match="redis-server stopped") as caught,
+        ):
+            server.keep()
+        assert "\n" not in str(caught.value)
+
+
+def kill(server: RedisServer) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    while server.alive:
+        time.sleep(0.01)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
