@@ -98,9 +98,7 @@ class Generator:
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
         parts = self._parts
-        commands = CommandReader(
-            self._name, parts.timeline, parts.encode_text, self._owned, self._end_soon, self._wake.set
-        )
+        commands = CommandReader(self._name, parts.timeline, parts.encode_text, self._owned, self._end, self._wake.set)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for loop in (self._render_all(), commands.run(), self._keep_all()):
@@ -149,7 +147,9 @@ class Generator:
     async def close(self) -> None:
         """End every session and take no more, because this replica stops."""
         self._closed = True
-        await asyncio.gather(*(self._end(owned, SessionEnded(reason="stopped")) for owned in self._all()))
+        for owned in self._all():
+            self._end(owned, SessionEnded(reason="stopped"))
+        await asyncio.gather(*self._ending)
 
     def _all(self) -> list[Owned]:
         return list(self._owned.values())
@@ -176,7 +176,8 @@ class Generator:
         self._wake.set()
         log.info("session created: %s", prompt)
         if self._closed:
-            await self._end(owned, SessionEnded(reason="stopped"))
+            self._end(owned, SessionEnded(reason="stopped"))
+            await asyncio.gather(*self._ending)
             return self._refusal()
         return session.model_copy(update={"fence": fence, "owner": self._name})
 
@@ -200,7 +201,7 @@ class Generator:
             made = await self._on_device(owned.make_chunk, prompt, self._parts.clock)
         except Exception:
             log.exception("the model broke")
-            self._end_soon(owned, SessionFailed(reason="The model broke while it made this video; the log says how."))
+            self._end(owned, SessionFailed(reason="The model broke while it made this video; the log says how."))
             return
         owned.served = self._parts.clock()
         self._times.chunk.observe(made.seconds - made.switch_seconds)
@@ -216,7 +217,7 @@ class Generator:
             data = await self._parts.encode_video(self._video, made.frames, made.chunk, made.first_frame)
         except Exception:
             log.exception("chunk %d was not encoded", made.chunk)
-            await self._end(owned, SessionFailed(reason="The video could not be encoded; the log says why."))
+            self._end(owned, SessionFailed(reason="The video could not be encoded; the log says why."))
         else:
             if before is not None:
                 await before
@@ -257,7 +258,7 @@ class Generator:
     async def _keep(self, owned: Owned) -> RedisError | None:
         with about(owned.sid):
             if owned.seconds_left(self._parts.clock(), self._limits) <= 0:
-                await self._end(owned, SessionEnded(reason="unwatched"))
+                self._end(owned, SessionEnded(reason="unwatched"))
                 return None
             try:
                 await self._parts.leases.renew(owned.sid, self._name, owned.fence)
@@ -268,21 +269,22 @@ class Generator:
                 return error
             return None
 
-    async def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
-        """The first reason counts. Who reads the session when its video stops finds it, unless the store is away."""
-        if not owned.over:
-            owned.over = True
-            with about(owned.sid):
-                log.info("session over: %s", fact.reason)
-                owned.recorder.state(fact)
-            await owned.recorder.settle(END_SECONDS)
-            self._drop(owned)
-
-    def _end_soon(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
-        """`_end` for the loops that serve all sessions: they do not wait for one."""
-        ending = asyncio.create_task(self._end(owned, fact))
+    def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
+        """The first reason counts. `_ending` holds what is left to do."""
+        if owned.over:
+            return
+        owned.over = True
+        with about(owned.sid):
+            log.info("session over: %s", fact.reason)
+            owned.recorder.state(fact)
+            ending = asyncio.create_task(self._drop_recorded(owned))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+    async def _drop_recorded(self, owned: Owned) -> None:
+        """Who reads the session when its video stops finds the reason, unless the store is away."""
+        await owned.recorder.settle(END_SECONDS)
+        self._drop(owned)
 
     def _drop(self, owned: Owned) -> None:
         owned.over = True

@@ -163,6 +163,15 @@ def test_a_port_that_is_taken_is_wrong_input_for_serve(capsys: pytest.CaptureFix
     assert f"cannot listen on 127.0.0.1:{port}" in err
 
 
+def test_a_model_that_is_not_there_is_wrong_input_for_serve(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    code, _, err = run(capsys, "serve", "--port", port, "--data-dir", tmp_path / "data", "--model", "nonsense")
+    assert code == 2
+    assert "there is no model 'nonsense'" in err
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_stopped_training_is_not_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "vae.pt").touch()
     code, _, err = run(capsys, "train", "tiny", "--work", tmp_path, "--out", tmp_path / "model")

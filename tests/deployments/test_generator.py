@@ -63,8 +63,11 @@ class FakeVideoStream:
 
 
 class BrokenStream(FakeVideoStream):
+    broken = 0
+
     def next_frames(self) -> Tensor:
         if self.chunk == 1:
+            self.broken += 1
             raise RuntimeError("the device is on fire")
         return super().next_frames()
 
@@ -298,8 +301,13 @@ async def test_nobody_watches_for_long_ends_the_session(store: Store) -> None:
 
 
 async def test_a_model_that_breaks_fails_its_session_only(store: Store) -> None:
+    made: list[BrokenStream] = []
+
     def stream(prompt: Tensor, seed: int) -> FakeVideoStream:
-        return (BrokenStream if seed == 13 else FakeVideoStream)(prompt, seed)
+        if seed != 13:
+            return FakeVideoStream(prompt, seed)
+        made.append(BrokenStream(prompt, seed))
+        return made[-1]
 
     rig = Rig(store, stream=stream)
     async with rig.running() as generator:
@@ -311,6 +319,7 @@ async def test_a_model_that_breaks_fails_its_session_only(store: Store) -> None:
         assert len(await rig.watch("good", 3)) == 3
     assert session.status == SessionState.failed
     assert isinstance((await rig.facts("bad"))[-1], SessionFailed)
+    assert made[0].broken == 1
 
 
 async def test_a_chunk_that_cannot_be_encoded_fails_the_session(store: Store) -> None:
