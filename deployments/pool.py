@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from ray.exceptions import ActorDiedError, RayActorError
+from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import PartDown, ask
@@ -48,7 +49,7 @@ class GeneratorPool:
                 if not refusals:
                     raise PartDown("generator") from error
                 raise PoolFull(min(refusal.retry_after_s for refusal in refusals)) from None
-            except RayActorError as error:
+            except (RayActorError, DeploymentUnavailableError) as error:
                 raise PartDown("generator") from error
             except BaseException:
                 response.cancel()  # nobody waits for the session any more: it shall not take a slot

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from redis.exceptions import RedisError
 
 from deployments.api.models import (
     AddPrompt,
@@ -46,6 +47,12 @@ def routes(services: Services) -> APIRouter:
         with about(sid):
             return await services.generators.open(sid, ask.prompt, ask.seed)
 
+    async def ring(session: Session) -> None:
+        try:
+            await timeline.ring(session.owner or "", session.id)
+        except RedisError as error:
+            log.warning("not rung: %s", error)  # it is written, and owners look by themselves every few seconds
+
     @api.get("/model")
     async def model() -> ModelView:
         """What this service generates with, and prompts to try."""
@@ -78,7 +85,7 @@ def routes(services: Services) -> APIRouter:
             prompt_id = secrets.token_hex(6)
             await timeline.append_command(sid, PromptRequested(prompt_id=prompt_id, text=ask.text))
             earliest = chunk_first_frame((await timeline.session(sid)).chunks)
-            await timeline.ring(session.owner or "", sid)
+            await ring(session)
         return PromptAccepted(prompt_id=prompt_id, earliest_frame=earliest, warnings=told)
 
     @api.delete("/sessions/{sid}", status_code=HTTPStatus.NO_CONTENT)
@@ -88,7 +95,7 @@ def routes(services: Services) -> APIRouter:
             session = await timeline.session(sid)
             if not session.status.over:
                 await timeline.append_command(sid, EndRequested())
-                await timeline.ring(session.owner or "", sid)
+                await ring(session)
 
     @api.get("/sessions/{sid}/timeline")
     async def history(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from fastapi import FastAPI
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_store import Store
 from starlette.types import Message, Receive, Scope, Send
 
@@ -80,6 +81,21 @@ async def test_a_prompt_is_taken_though_nothing_can_be_said_about_its_words(
     sid = answer.json()["id"]
     answer = await http.post(f"/v1/sessions/{sid}/prompts", json={"text": "it rains"})
     assert (answer.status_code, answer.json()["warnings"]) == (202, [])
+
+
+async def test_a_command_is_taken_once_it_is_written_though_nobody_can_be_rung(
+    http: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid = (await http.post("/v1/sessions", json={"prompt": "a ball"})).json()["id"]
+
+    async def away(*_: object) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(parts.store.timeline, "ring", away)
+    assert (await http.post(f"/v1/sessions/{sid}/prompts", json={"text": "it rains"})).status_code == 202
+    assert (await http.delete(f"/v1/sessions/{sid}")).status_code == 204
+    kinds = [entry.type for entry in await parts.store.timeline.read(sid)]
+    assert kinds == ["session.created", "prompt.requested", "end.requested"]
 
 
 async def test_a_generator_that_dies_over_a_new_session_is_not_the_last(http: httpx.AsyncClient, parts: Parts) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
+from ray.serve.exceptions import DeploymentID, DeploymentUnavailableError
 
 from deployments.calls import PartDown
 from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal
@@ -81,7 +82,11 @@ async def test_a_full_pool_says_when_the_first_slot_may_be_free() -> None:
     assert full.value.retry_after_s == 4
 
 
-@pytest.mark.parametrize("error", [RayActorError(), NoReplicaLeft("s")], ids=["died", "none is there"])
+@pytest.mark.parametrize(
+    "error",
+    [RayActorError(), DeploymentUnavailableError(DeploymentID("Generator", "longlive")), NoReplicaLeft("s")],
+    ids=["died", "never started", "none is there"],
+)
 async def test_a_pool_without_a_generator_is_down_and_not_full(error: Exception) -> None:
     with pytest.raises(PartDown, match="generator"):
         await opened(Handle(error))
