@@ -252,6 +252,21 @@ async def test_a_killed_redis_stops_no_picture_and_forgets_no_session(client: Cl
     assert watched.decode()[1] == list(range(9 + 11 * 12))
 
 
+async def test_a_killed_ingress_cuts_no_live_stream(client: Client, service: ServiceProcess) -> None:
+    async with client.session() as created:
+        sid, data = created["id"], bytearray()
+        async with client.stream("GET", f"/v1/sessions/{sid}/live.mp4") as answer:
+            parts = answer.aiter_bytes()
+            while data.count(b"moof") < 2:
+                data += await anext(parts)
+            service.kill("Ingress")
+            while data.count(b"moof") < 6:
+                data += await anext(parts)
+    video, times = decode(bytes(data))
+    assert len(video) >= 9 + 4 * 12
+    assert times == sorted(set(times))
+
+
 async def test_killed_encoders_are_not_missed(client: Client, service: ServiceProcess) -> None:
     async with client.session() as created:
         sid = created["id"]
