@@ -32,6 +32,7 @@ from report import ROOT, emit, report, spread
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
 PATIENCE_SECONDS = 30.0
+STEER_SECONDS = 5.0  # between two prompts of a session
 START_SECONDS = 300.0
 INCLUDES = {"dit": True, "text_encoder": True, "decode": True, "encode": True, "http": True, "display": False}
 
@@ -133,7 +134,10 @@ async def _applied_chunk(target: Target, sid: str, prompt_id: str) -> int:
 
 
 async def stalls(target: Target, sessions: int, seconds: float) -> dict[str, Any]:
-    """How often sessions watched at the same time came too late; none were refused if `accepted` equals `asked`."""
+    """How often sessions that are watched and steered at the same time came too late.
+
+    None were refused if `accepted` equals `asked`.
+    """
     async with AsyncExitStack() as stack:
         viewers = []
         for _ in range(sessions):
@@ -142,7 +146,11 @@ async def stalls(target: Target, sessions: int, seconds: float) -> dict[str, Any
             except httpx.HTTPStatusError as error:
                 if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                     raise
-        await asyncio.sleep(seconds)
+        for number in range(round(seconds / STEER_SECONDS)):
+            await asyncio.sleep(STEER_SECONDS)
+            text = FOLLOW_UPS[number % len(FOLLOW_UPS)]
+            for viewer in viewers:
+                (await target.http.post(f"/v1/sessions/{viewer.sid}/prompts", json={"text": text})).raise_for_status()
         states = [await target.session(viewer.sid) for viewer in viewers]
     return {
         "asked": sessions,
