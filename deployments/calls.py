@@ -10,6 +10,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import DeploymentUnavailableError
 
 CALL_SECONDS = 10.0
+PAUSE_SECONDS = 0.2
 T = TypeVar("T")
 
 
@@ -24,16 +25,20 @@ class PartDown(Exception):
         return f"The {self.part} does not answer; a new one is started when it has died. Try again in a moment."
 
 
-async def ask(part: str, call: Callable[[], Awaitable[T]], seconds: float = CALL_SECONDS) -> T:
-    """The answer of a stateless call. If the replica that had it dies or is silent, another is asked: once.
+async def ask(part: str, call: Callable[[], Awaitable[T]], seconds: float = CALL_SECONDS, patience: float = 0.0) -> T:
+    """The answer of a stateless call, of which each try may take `seconds`.
 
-    Raises PartDown.
+    If the replica that had it dies or is silent, another is asked: at least once, and for `patience` seconds, which
+    should cover the start of a new one where no work may be lost. Raises PartDown.
     """
-    for last in (False, True):
+    clock = asyncio.get_running_loop().time
+    began, tries = clock(), 0
+    while True:
         try:
             async with asyncio.timeout(seconds):
                 return await call()
         except (RayActorError, DeploymentUnavailableError, TimeoutError) as error:
-            if last:
+            tries += 1
+            if tries > 1 and clock() - began >= patience:
                 raise PartDown(part) from error
-    raise AssertionError("unreachable")
+        await asyncio.sleep(PAUSE_SECONDS)  # a dead replica stays in the router for a moment

@@ -31,6 +31,7 @@ from longlive.pipeline import VideoStream, load_video_model
 
 MEASURED_CHUNKS = 3
 FIRST_VIEWER_SECONDS = 30.0
+RESTART_SECONDS = 45.0  # in which Serve has a new encoder where one died, on a busy machine too
 """Time to start a player. Who has not by then is taken to have left."""
 
 
@@ -95,12 +96,16 @@ class GeneratorReplica:
         )
 
     async def _encode_text(self, text: str) -> Tensor:
-        return await ask("text encoder", lambda: self._text_encoder.encode.remote(text))
+        return await ask("text encoder", lambda: self._text_encoder.encode.remote(text), patience=RESTART_SECONDS)
 
     async def _encode_video(
         self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int
     ) -> bytes:
-        return await ask("video encoder", lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame))
+        return await ask(
+            "video encoder",
+            lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame),
+            patience=RESTART_SECONDS,
+        )
 
 
 def _measure(model: VideoModel) -> float:

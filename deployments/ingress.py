@@ -25,7 +25,7 @@ from deployments.api.services import Services
 from deployments.calls import ask
 from deployments.hub import Hub
 from deployments.leases import RENEW_SECONDS, Leases
-from deployments.model_view import ModelView
+from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
 from deployments.settings import Settings
 from deployments.store import NoSuchSession, connect
@@ -67,7 +67,7 @@ class Ingress:
             generators=self._pool,
             hub=self._hub,
             model=self._view,
-            unknown_words=self._unknown_words,
+            unread_words=self._unread_words,
             init_segment=self._init_segment,
             ready=self._ready,
         )
@@ -117,8 +117,8 @@ class Ingress:
     async def _ask_view(self) -> ModelView:
         return await ask("text encoder", lambda: self._text_encoder.model.remote())
 
-    async def _unknown_words(self, text: str) -> tuple[str, ...]:
-        return await ask("text encoder", lambda: self._text_encoder.unknown_words.remote(text))
+    async def _unread_words(self, text: str) -> UnreadWords:
+        return await ask("text encoder", lambda: self._text_encoder.unread_words.remote(text))
 
     async def _init_segment(self, config: VideoConfig) -> InitSegment:
         return await ask("video encoder", lambda: self._video_encoder.init.remote(config))

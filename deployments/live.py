@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BEHIND = 2
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 RETRY_SECONDS = 0.5
 _LIVE = re.compile(r"(?P<session>/v1/sessions/[^/]+)/live\.mp4")
 
@@ -82,6 +82,9 @@ class LiveStream:
                 if self._clock() - heard > PATIENCE_SECONDS:
                     return
                 await asyncio.wait({leaving}, timeout=RETRY_SECONDS)
+                continue
+            elif answer.status == HTTPStatus.BAD_REQUEST and query:
+                query = ""  # the ingress and the store forgot the last fragment we had: go on from the live edge
                 continue
             elif answer.status != HTTPStatus.NO_CONTENT:
                 return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -16,3 +18,11 @@ class ModelView(BaseModel):
     fps: int
     examples: tuple[str, ...] = Field(description="Prompts to begin with.")
     follow_ups: tuple[str, ...] = Field((), description="Prompts to go on with.")
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadWords:
+    """Words of a prompt that change nothing: those the model has never seen, and those past what it reads."""
+
+    unknown: tuple[str, ...]
+    cut: tuple[str, ...]

@@ -15,6 +15,8 @@ from importlib import import_module
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+import psutil
+
 from deployments import logs
 from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
 from deployments.redis_server import RedisServer, RedisServerError
@@ -28,6 +30,8 @@ APP = "longlive"
 END_SECONDS = 5.0
 READY_SECONDS = 60.0
 WATCH_SECONDS = 1.0
+ABANDONED = 130  # the exit status of a stop that did not wait
+SECOND_SIGNAL_SECONDS = 0.5  # `make` passes a signal on that we got as well: that is not a second one
 log = logging.getLogger(__name__)
 # Read when Ray is first imported, here and in every process that it starts; what the operator set stays. Who may
 # talk to Ray may run what he likes: so there is a token, of this run only, and Ray keeps none in the home directory.
@@ -177,9 +181,12 @@ def _end_sessions(generators: DeploymentHandle) -> None:
         log.warning("sessions were not ended: %s", error)
 
 
-def _abandon(_: int, __: FrameType | None) -> None:
-    """Ray's processes are of our group, and some would outlive us. Redis is not: it ends, in order, because we do."""
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+def _abandon() -> None:
+    """End what we started, at once: some of it would outlive us. Redis ends by itself, in order, because we do."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(ABANDONED)
 
 
 def serve_until_stopped(settings: Settings, progress: Callable[[str], None], ready: Callable[[str], None]) -> None:
@@ -190,8 +197,14 @@ def serve_until_stopped(settings: Settings, progress: Callable[[str], None], rea
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(_: int, __: FrameType | None) -> None:
+        first = time.monotonic()
+
+        def again(_: int, __: FrameType | None) -> None:
+            if time.monotonic() - first >= SECOND_SIGNAL_SECONDS:
+                _abandon()
+
         for number in numbers:
-            signal.signal(number, _abandon)
+            signal.signal(number, again)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in numbers}

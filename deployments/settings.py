@@ -43,7 +43,11 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         None, ge=1, description="Sessions of one generator. Not set: as many as the measured chunk time allows."
     )
-    unwatched_seconds: float = Field(60.0, gt=0, description="A session that nobody watches for so long ends.")
+    unwatched_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="A session that nobody watches for so long ends; one that nobody ever watched, after 30 s at most.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deployments import logs
-from deployments.model_view import ModelView
+from deployments.model_view import ModelView, UnreadWords
 from deployments.settings import Settings
 from longlive.checkpoints import read_config
 from longlive.pipeline import load_prompt_encoder, model_folder
@@ -29,9 +29,9 @@ class TextEncoder:
         """Embeddings [1, L, text_dim] of one prompt."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._encode, text)
 
-    async def unknown_words(self, text: str) -> tuple[str, ...]:
-        """Words of the prompt that carry no meaning for the model."""
-        return tuple(self._encoder.unknown_words(text))
+    async def unread_words(self, text: str) -> UnreadWords:
+        """Words of the prompt that change nothing."""
+        return UnreadWords(tuple(self._encoder.unknown_words(text)), tuple(self._encoder.cut_words(text)))
 
     async def model(self) -> ModelView:
         """What the service generates with."""

@@ -185,10 +185,6 @@ class TextEncoder:
         known = [i for i, token in enumerate(encoding.ids) if token != self._unknown_id]
         return _words(text, encoding, known[self.text_len - 1 :])
 
-    def ignored_words(self, text: str) -> list[str]:
-        """Words of the cleaned prompt that change nothing: the unknown ones, then those that are cut."""
-        return list(dict.fromkeys((*self.unknown_words(text), *self.cut_words(text))))
-
     def _read(self, text: str) -> Encoding:
         return self._tokenizer.encode(text, add_special_tokens=False)
 

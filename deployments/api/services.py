@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from deployments.hub import Hub
-from deployments.model_view import ModelView
+from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
@@ -14,12 +14,12 @@ from deployments.video_config import InitSegment, VideoConfig
 
 @dataclass(frozen=True)
 class Services:
-    """`model`, `unknown_words` and `init_segment` ask other deployments; `ready` raises unless every part answers."""
+    """`model`, `unread_words` and `init_segment` ask other deployments; `ready` raises unless every part answers."""
 
     model: Callable[[], Awaitable[ModelView]]
     timeline: Timeline
     generators: GeneratorPool
     hub: Hub
-    unknown_words: Callable[[str], Awaitable[tuple[str, ...]]]
+    unread_words: Callable[[str], Awaitable[UnreadWords]]
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
     ready: Callable[[], Awaitable[None]]

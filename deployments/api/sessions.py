@@ -36,11 +36,14 @@ def routes(services: Services) -> APIRouter:
 
     async def warnings(text: str) -> tuple[str, ...]:
         try:
-            unknown = await services.unknown_words(text)
+            unread = await services.unread_words(text)
         except PartDown as error:
             log.warning("no warnings: %s", error)  # a prompt is worth more than what can be said about it
             return ()
-        return tuple(f"The model does not know the word {word!r} and pays it no attention." for word in unknown)
+        told = [f"The model does not know the word {word!r} and pays it no attention." for word in unread.unknown]
+        if unread.cut:
+            told.append(f"The prompt is too long for the model, which does not read its end: {' '.join(unread.cut)!r}.")
+        return tuple(told)
 
     async def start(ask: CreateSession) -> Session:
         sid = secrets.token_hex(10)
@@ -83,8 +86,9 @@ def routes(services: Services) -> APIRouter:
                 raise SessionOver(sid, session.status)
             told = await warnings(ask.text)
             prompt_id = secrets.token_hex(6)
-            await timeline.append_command(sid, PromptRequested(prompt_id=prompt_id, text=ask.text))
+            # Read before the prompt is written: it cannot take effect earlier, and what is written must be answered.
             earliest = chunk_first_frame((await timeline.session(sid)).chunks)
+            await timeline.append_command(sid, PromptRequested(prompt_id=prompt_id, text=ask.text))
             await ring(session)
         return PromptAccepted(prompt_id=prompt_id, earliest_frame=earliest, warnings=told)
 

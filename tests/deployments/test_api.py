@@ -17,6 +17,7 @@ from deployments.api.services import Services
 from deployments.calls import PartDown
 from deployments.hub import Hub
 from deployments.ingress import build_api
+from deployments.model_view import UnreadWords
 from deployments.session import Session, SessionCreated
 
 CREATED = SessionCreated(prompt="a ball", seed=0, model="m", width=64, height=64, fps=16)
@@ -37,10 +38,10 @@ class Parts:
             raise PartDown("generator")
         return await self.store.timeline.create(sid, CREATED)
 
-    async def unknown_words(self, text: str) -> tuple[str, ...]:
+    async def unread_words(self, text: str) -> UnreadWords:
         if self.deaf:
             raise PartDown("text encoder")
-        return ("zyzzyva",)
+        return UnreadWords(unknown=("zyzzyva",), cut=("and", "so", "on"))
 
     async def down(self, *_: object) -> object:
         raise PartDown("video encoder")
@@ -63,13 +64,20 @@ async def http(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
         timeline=parts.store.timeline,
         generators=parts,
         hub=Hub(parts.down, parts.down, parts.down),
-        unknown_words=parts.unknown_words,
+        unread_words=parts.unread_words,
         init_segment=parts.down,
         ready=parts.down,
     )
     transport = httpx.ASGITransport(build_api(services, no_lifespan))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+async def test_words_that_change_nothing_are_named_with_the_reason(http: httpx.AsyncClient) -> None:
+    told = (await http.post("/v1/sessions", json={"prompt": "a zyzzyva and so on"})).json()["warnings"]
+    assert "does not know the word 'zyzzyva'" in told[0]
+    assert "too long" in told[1]
+    assert "'and so on'" in told[1]
 
 
 async def test_a_prompt_is_taken_though_nothing_can_be_said_about_its_words(

@@ -42,3 +42,8 @@ async def test_a_part_that_fails_twice_is_named() -> None:
 async def test_what_the_part_itself_raises_is_passed_on() -> None:
     with pytest.raises(ValueError, match="no such word"):
         await ask("text encoder", Part(ValueError("no such word"), "yes").call)
+
+
+async def test_what_must_not_be_lost_waits_for_a_new_replica() -> None:
+    part = Part(RayActorError(), RayActorError(), RayActorError(), "here")
+    assert await ask("video encoder", part.call, patience=30.0) == "here"

@@ -26,6 +26,7 @@ class FakeIngress:
         self.newest = 0
         self.over = False
         self.failures = 0
+        self.forgets = False
         self.asked: list[str] = []
         self.disconnected = asyncio.Event()
         self.news = asyncio.Event()
@@ -53,6 +54,9 @@ class FakeIngress:
             self.failures -= 1
             return Response(status_code=503)
         query = {name: int(values[0]) for name, values in parse_qs(request.url.query).items()}
+        if self.forgets and "after" in query:
+            self.forgets, self.newest = False, 1
+            return Response(status_code=400)
         after = query.get("after", self.newest - 1)
         while self.newest <= after and not self.over:
             assert (await receive())["type"] == "http.request"
@@ -164,6 +168,17 @@ async def test_a_reader_a_little_behind_misses_nothing() -> None:
         ingress.move(MOST_BEHIND)
         await client.has(2 + MOST_BEHIND)
     assert client.parts[:4] == [b"init", b"<0>", b"<1>", b"<2>"]
+
+
+async def test_a_service_that_forgot_the_last_fragment_goes_on_from_the_live_edge() -> None:
+    ingress = FakeIngress()
+    ingress.newest = 5
+    async with reading(ingress) as (client, _):
+        await client.has(2)
+        ingress.forgets = True
+        ingress.move(6)
+        await client.has(4)
+    assert client.parts[:4] == [b"init", b"<5>", b"<6>", b"<1>"]
 
 
 async def test_a_refusal_is_passed_on_as_it_is() -> None:

@@ -163,11 +163,11 @@ def test_unknown_words_are_left_out_of_the_tokens(encoder: TextEncoder) -> None:
     assert ids[0].tolist() == ids[1].tolist()
 
 
-def test_ignored_words_are_the_unknown_ones_and_then_those_that_are_cut(encoder: TextEncoder) -> None:
+def test_unknown_words_and_those_that_are_cut_are_told_apart(encoder: TextEncoder) -> None:
     text = "a zebra fox runs, a red fox runs"  # seven tokens are read beside the end: up to the second "fox"
     assert encoder.cut_words(text) == ["runs"]
-    assert encoder.ignored_words(text) == ["zebra", "runs"]
-    assert encoder.ignored_words("a red fox runs") == []
+    assert encoder.unknown_words(text) == ["zebra"]
+    assert encoder.unknown_words("a red fox runs") == encoder.cut_words("a red fox runs") == []
 
 
 def test_padding_set_in_the_tokenizer_file_is_ignored() -> None:

@@ -9,8 +9,9 @@ import torch
 
 from longlive.model import Model
 from longlive.pipeline import VideoStream, load_model, model_folder
+from longlive.tiny.captions import full_caption
 from longlive.tiny.evaluation import Interval, evaluate, evaluate_switch
-from longlive.tiny.readouts import read
+from longlive.tiny.readouts import matches, read
 from longlive.tiny.renderer import render
 from longlive.tiny.world import ATTRIBUTES, Clip, draw_scene
 
@@ -77,3 +78,29 @@ def test_an_interval_narrows_with_the_number_of_videos() -> None:
 def test_no_seeds_is_an_error_that_says_what_to_give(tiny: Model) -> None:
     with pytest.raises(ValueError, match="give A:B"):
         evaluate(tiny, range(3, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_model_reaches_its_bars_on_256_held_out_scenes(tiny: Model) -> None:
+    result = evaluate(tiny, range(256))
+    assert result.overall.low >= 0.80
+    assert result.attributes["colour"] >= 0.95
+    assert result.attributes["place"] >= 0.95
+    assert abs(result.control - result.chance) < 0.05
+    assert evaluate_switch(tiny, range(256), "recache")[-1].changed.mean >= 0.70
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_video_still_shows_its_prompt_after_a_minute(tiny: Model) -> None:
+    shown = []
+    for seed in range(16):
+        rng = random.Random(1000 + seed)
+        scene = draw_scene(rng, held_out=True)
+        stream = VideoStream(tiny, tiny.encode([full_caption(rng, scene)]), seed)
+        while stream.frame < 60 * tiny.config.fps:
+            stream.next_frames()
+        frames = torch.cat([stream.next_frames(), stream.next_frames()]).permute(0, 3, 1, 2)
+        shown += matches(frames, scene).values()
+    assert sum(shown) / len(shown) >= 0.85
