@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -167,7 +168,7 @@ async def test_a_wrong_path_or_method_is_answered(
 
 
 async def _leave_while_creating(client: Client, sid: str) -> None:
-    with pytest.raises(httpx.TimeoutException):
+    with suppress(httpx.TimeoutException):  # an answer in time is as good: a session that nobody asks for again
         await client.post(SESSIONS, json={"prompt": PROMPT}, timeout=0.02)
 
 
@@ -187,7 +188,7 @@ async def _leave_live(client: Client, sid: str) -> None:
 
 async def _leave_while_pulling(client: Client, sid: str) -> None:
     newest = (await client.watch(sid, 1)).numbers[-1]
-    with pytest.raises(httpx.TimeoutException):
+    with suppress(httpx.TimeoutException):  # unless the next fragment is there already
         await client.get(f"{SESSIONS}/{sid}/fragments", params={"after": newest}, timeout=0.05)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,13 +18,14 @@ def listeners(pids: list[int]) -> set[tuple[str, int]]:
     """Address and port of every TCP socket on which one of these processes listens (Linux)."""
     inodes = set()
     for pid in pids:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = os.readlink(entry)
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
+        with suppress(OSError):  # it has ended meanwhile
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                try:
+                    target = os.readlink(entry)
+                except OSError:
+                    continue
+                if target.startswith("socket:["):
+                    inodes.add(target[8:-1])
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:

@@ -444,6 +444,7 @@ async def test_one_entry_tells_of_a_run_of_late_chunks_and_each_chunk_counts(sto
     async with rig.running() as generator:
         await generator.open("s", "a ball", 1)
         await rig.watch("s", 14)
+        await generator.close()  # what is read below must be of one moment
         session = await store.timeline.session("s")
         stalled = [entry.chunk for entry in await rig.facts("s") if isinstance(entry, Stalled)]
     late = [
