@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 READY_SECONDS = 280.0
@@ -70,8 +71,21 @@ class ServiceProcess:
         started = self.processes()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
-        status = self._process.wait(STOP_SECONDS)
+        try:
+            status = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._kill_all(started)
+            raise AssertionError(f"Ctrl-C did not stop it in {STOP_SECONDS:g} seconds:\n{self.output}") from None
         return status, sorted(_running().keys() & started)
+
+    def _kill_all(self, started: list[int]) -> None:
+        """Leave nothing behind: its group, and what it has started in groups of their own."""
+        left = _running().keys() & {*started, *self.processes()}
+        os.killpg(self._process.pid, signal.SIGKILL)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def _running() -> dict[int, tuple[int, str]]:
