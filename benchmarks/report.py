@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TextIO
 
 from deployments.cli_report import provenance
 
@@ -27,15 +27,22 @@ def report(name: str, includes: dict[str, bool], results: dict[str, Any]) -> dic
     }
 
 
-def emit(document: dict[str, Any], as_json: bool) -> None:
+def emit(document: dict[str, Any], as_json: bool, out: TextIO = sys.stdout) -> None:
     """Prints the document as JSON, or its results a line each."""
     if as_json:
-        print(json.dumps(document, indent=2))
+        print(json.dumps(document, indent=2), file=out)
         return
     hardware = document["hardware"]
-    print(f"{document['benchmark']} at {document['commit']}, {hardware['cpu']}, {hardware['cores']} cores")
+    print(f"{document['benchmark']} at {document['commit']}, {hardware['cpu']}, {hardware['cores']} cores", file=out)
     for name, value in document["results"].items():
-        print(f"  {name:42} {json.dumps(value)}")
+        print(f"  {name:42} {json.dumps(value)}", file=out)
+
+
+def reserve_stdout() -> TextIO:
+    """The real standard output, for `emit`. What anything else prints to it from now on, Ray above all, is an aside."""
+    real = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return real
 
 
 def spread(values: list[float], digits: int = 3) -> dict[str, float]:

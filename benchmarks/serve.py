@@ -27,7 +27,7 @@ import httpx
 
 from deployments.service import APP, Service
 from deployments.settings import load_settings
-from report import ROOT, emit, report, spread
+from report import ROOT, emit, report, reserve_stdout, spread
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
@@ -177,7 +177,7 @@ async def stopped_reader(target: Target, seconds: float) -> dict[str, Any]:
     """
     sid = await open_unpaced()
     await asyncio.sleep(3)  # the session itself has its memory by then
-    way = [http_pid(name) for name in ("ray::ProxyActor", "ServeReplica:longlive:Ingress")]
+    way = [pid_of(name) for name in ("ray::ProxyActor", "ServeReplica:longlive:Ingress")]
     before, chunks = sum(map(resident_mib, way)), (await target.session(sid))["chunks"]
     host, port = target.url.removeprefix("http://").split(":")
     with socket.socket() as reader:
@@ -289,7 +289,7 @@ def resident_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
 
 
-def http_pid(name: str) -> int:
+def pid_of(name: str) -> int:
     """The process of this service whose command line holds this name."""
     for pid in descendants(os.getpid()):
         try:
@@ -328,6 +328,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the longer measurements")
     arguments = parser.parse_args()
 
+    out = reserve_stdout()
     say("start and stop")
     results: dict[str, Any] = {"process": start_and_stop(arguments.port, arguments.model)}
     say("the bare engine, before")
@@ -344,7 +345,7 @@ def main() -> None:
     results["bare_engine_chunks_per_second"] = round(bare, 2)
     results["service_over_engine"] = round(results["unpaced_chunks_per_second"] / bare, 3)
     results["engine"] = {key: before[key] for key in ("model", "picture", "dtype", "real_time_factor")}
-    emit(report("serve", INCLUDES, results), arguments.json)
+    emit(report("serve", INCLUDES, results), arguments.json, out)
 
 
 if __name__ == "__main__":
