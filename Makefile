@@ -48,10 +48,10 @@ numbers: .venv/.installed
 	$(BIN)/python benchmarks/table.py docs/numbers
 
 # torch comes first and by its exact version, so that a CPU build named by TORCH_INDEX is not replaced afterwards.
-.venv/.installed: pyproject.toml scripts/make_venv.sh
+.venv/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 	@bash scripts/make_venv.sh .venv
 	$(BIN)/pip install --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	$(BIN)/pip install --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 chromium:

@@ -1,8 +1,8 @@
 """`live.mp4` without end, beside the socket: in Serve's HTTP proxy, where a write waits for its reader.
 
 Serve's proxy takes a response from an ingress as fast as that sends it and keeps what the client has not read, without
-a bound. So an ingress sends only short answers, and the endless one is made of them here: the next fragment is pulled
-when the last one was taken. Who reads too slowly skips; who stops reading pulls nothing and holds one fragment.
+a bound. So an ingress sends only answers that end, and the endless one is made of them here: the next fragment is
+pulled when the last one was taken. Who reads too slowly skips; who stops reading pulls nothing and holds one fragment.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
+RELEASE_SECONDS = 3.0
 _PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,16 @@ class RedisServer:
         """Start it again if it died, where its clients look for it and with its data. Errors as `start`."""
         if not self.alive:
             log.warning("Redis has died, a new one is started on its data")
-            self.start()
+            # A child that was just rewriting its data holds the directory for a moment longer.
+            patience = time.monotonic() + RELEASE_SECONDS
+            while True:
+                try:
+                    self.start()
+                    return
+                except RedisServerError:
+                    if time.monotonic() >= patience:
+                        raise
+                time.sleep(0.2)
 
     def start(self) -> None:
         """Returns when the server answers. Raises RedisServerError: directory in use, server will not run."""

@@ -16,6 +16,7 @@ from deployments.timeline import AnyEntry
 
 STATS_SECONDS = 1.0
 PING_SECONDS = 15.0
+STREAM_SECONDS = 300.0  # then the client comes back by itself: what one that stopped reading leaves behind is bounded
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -56,8 +57,10 @@ async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[st
     step = asyncio.ensure_future(_next(entries))
     said = ""
     silent = 0.0
+    clock = asyncio.get_running_loop().time
+    end = clock() + STREAM_SECONDS
     try:
-        while True:
+        while clock() < end:
             if (await asyncio.wait({step}, timeout=STATS_SECONDS))[0]:
                 if (entry := step.result()) is None:
                     return
