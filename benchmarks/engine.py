@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from longlive.model import Model
-from longlive.pipeline import VideoStream, load_model
+from longlive.pipeline import load_model
+from longlive.stream import VideoStream
 from report import emit, report, spread
 
 PROMPT = "a red ball moves left in the desert at night in the rain"

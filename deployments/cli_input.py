@@ -46,8 +46,7 @@ DTypeOption = Annotated[DType | None, typer.Option(help="Number format; by defau
 @contextmanager
 def users_input() -> Iterator[None]:
     """Around code whose failures are about what the user named or wrote, not about us: any other error is a bug."""
-    from longlive.checkpoints import CheckpointError
-    from longlive.errors import InputError
+    from longlive.errors import CheckpointError, InputError
 
     try:
         yield
@@ -60,7 +59,7 @@ def load_model(name: str, dtype: DType | None) -> Model:
     import torch
 
     from longlive import pipeline
-    from longlive.checkpoints import read_config
+    from longlive.config_file import read_config
 
     if read_config(pipeline.model_folder(name) / "config.json").transformer.dim < SMALL_DIM:
         # One thread is faster than two then, much so on a busy machine. Before the load, which times number formats.

@@ -27,7 +27,8 @@ from deployments.store import connect
 from deployments.timeline import Timeline
 from deployments.video_config import VideoConfig
 from longlive.model import VideoModel
-from longlive.pipeline import VideoStream, load_video_model
+from longlive.pipeline import load_video_model
+from longlive.stream import VideoStream
 
 MEASURED_CHUNKS = 3
 FIRST_VIEWER_SECONDS = 30.0

@@ -23,7 +23,7 @@ MOST_UNPUBLISHED = 2
 
 
 class Stream(Protocol):
-    """What a generator needs of `longlive.pipeline.VideoStream`. Used by one thread only."""
+    """What a generator needs of `longlive.stream.VideoStream`. Used by one thread only."""
 
     @property
     def chunk(self) -> int: ...

@@ -38,7 +38,8 @@ def require_redis(url: str) -> None:
 
 def require_model(name: str) -> None:
     """There is such a model, and its chunks are as long as the service counts them."""
-    from longlive.checkpoints import CheckpointError, read_config
+    from longlive.config_file import read_config
+    from longlive.errors import CheckpointError
     from longlive.pipeline import model_folder
 
     try:

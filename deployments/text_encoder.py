@@ -11,7 +11,7 @@ from torch import Tensor
 from deployments import logs
 from deployments.model_view import ModelView, UnreadWords
 from deployments.settings import Settings
-from longlive.checkpoints import read_config
+from longlive.config_file import read_config
 from longlive.pipeline import load_prompt_encoder, model_folder
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from longlive.config import ModelConfig, TextEncoderConfig, TransformerConfig, VAEConfig
+from longlive.config import TextEncoderConfig, TransformerConfig, VAEConfig
+from longlive.config_file import read_config
+from longlive.errors import CheckpointError
 from longlive.model import Model, VideoModel
 from longlive.text_encoder import TextEncoder, build_text_encoder, convert_umt5_keys, load_tokenizer
 from longlive.transformer import CausalWanTransformer
@@ -37,10 +38,6 @@ _WRAPPED = re.compile(r"(^model\.)|_fsdp_wrapped_module\.|_checkpoint_wrapped_mo
 _SHOWN = 4
 
 M = TypeVar("M", bound=nn.Module)
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used: what is wrong with it, and what to do."""
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -116,16 +113,6 @@ def load_prompt_encoder(folder: Path, dtype: torch.dtype, device: torch.device |
         )
     encoder = load_text_encoder(folder / "text_encoder.safetensors", config.text_encoder, dtype, device)
     return TextEncoder(encoder, tokenizer, config.transformer.text_len)
-
-
-def read_config(path: Path) -> ModelConfig:
-    """The configuration of a model folder."""
-    try:
-        return ModelConfig.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read; a model folder has a config.json") from error
-    except ValidationError as error:
-        raise CheckpointError(f"{path} is not a model configuration: {error}") from error
 
 
 def _read(path: Path) -> object:

@@ -1,31 +1,42 @@
-"""Frozen, strict configurations of the models and of a rollout. Unknown keys are errors; data files use these names."""
+"""Frozen configurations of the models and of a rollout; `config_file` reads and writes them.
+
+Plain data classes, so that the engine's core needs torch and nothing else. A value that cannot be is a ValueError.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+Positions = Literal["absolute", "relative"]
+SinkPolicy = Literal["keep", "reset"]
+DecoderName = Literal["wan", "light", "tiny"]
 
-Positive = Annotated[int, Field(gt=0)]
-Timestep = Annotated[int, Field(gt=0, le=1000)]  # what the sampler's table holds
-
-
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+LIGHT_WIDTH_DIVISOR = 4  # the light decoder is the Wan one with every width a quarter: 24 instead of 96
 
 
+class _Config:
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # for `config_file`
+
+    def _require_positive(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransformerConfig(_Config):
     """The causal Wan DiT. Defaults: Wan2.1-T2V-1.3B."""
 
-    dim: Positive = 1536
-    num_heads: Positive = 12
-    ffn_dim: Positive = 8960
-    num_layers: Positive = 30
-    freq_dim: Positive = 256
-    text_dim: Positive = 4096
-    text_len: Positive = 512
-    in_channels: Positive = 16
-    out_channels: Positive = 16
+    dim: int = 1536
+    num_heads: int = 12
+    ffn_dim: int = 8960
+    num_layers: int = 30
+    freq_dim: int = 256
+    text_dim: int = 4096
+    text_len: int = 512
+    in_channels: int = 16
+    out_channels: int = 16
     patch_size: tuple[int, int, int] = (1, 2, 2)
     eps: float = 1e-6
 
@@ -33,13 +44,13 @@ class TransformerConfig(_Config):
     def head_dim(self) -> int:
         return self.dim // self.num_heads
 
-    @model_validator(mode="after")
-    def _shapes_fit(self) -> TransformerConfig:
+    def __post_init__(self) -> None:
+        self._require_positive("dim", "num_heads", "ffn_dim", "num_layers", "freq_dim", "text_dim", "text_len")
+        self._require_positive("in_channels", "out_channels")
         if self.dim % self.num_heads or self.head_dim % 2:
             raise ValueError(f"dim {self.dim} must split into {self.num_heads} heads of even size")
-        if self.patch_size[0] != 1:
+        if self.patch_size[0] != 1 or min(self.patch_size) < 1:
             raise ValueError("the causal DiT has one token grid per latent frame: patch_size[0] must be 1")
-        return self
 
 
 WAN_LATENT_MEAN = (
@@ -52,13 +63,14 @@ WAN_LATENT_STD = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
 class VAEConfig(_Config):
     """The causal Wan video VAE. `mean` and `std` normalise the latent channels. Defaults: Wan2.1_VAE."""
 
-    dim: Positive = 96
-    z_dim: Positive = 16
+    dim: int = 96
+    z_dim: int = 16
     dim_mult: tuple[int, ...] = (1, 2, 4, 4)
-    num_res_blocks: Positive = 2
+    num_res_blocks: int = 2
     temporal_downsample: tuple[bool, ...] = (False, True, True)
     mean: tuple[float, ...] = WAN_LATENT_MEAN
     std: tuple[float, ...] = WAN_LATENT_STD
@@ -73,61 +85,116 @@ class VAEConfig(_Config):
         """Pixel frames per latent frame, after the first (which gives one)."""
         return 2 ** sum(self.temporal_downsample)
 
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> VAEConfig:
+    def __post_init__(self) -> None:
+        self._require_positive("dim", "z_dim", "num_res_blocks")
         if len(self.temporal_downsample) != len(self.dim_mult) - 1:
             raise ValueError("temporal_downsample needs one entry for each of the len(dim_mult) - 1 down-samplings")
         if not len(self.mean) == len(self.std) == self.z_dim:
             raise ValueError(f"mean and std need z_dim = {self.z_dim} numbers each")
-        return self
 
 
+@dataclass(frozen=True, kw_only=True)
 class TextEncoderConfig(_Config):
     """The UMT5 encoder. Defaults: UMT5-XXL."""
 
-    vocab_size: Positive = 256384
-    dim: Positive = 4096
-    dim_attn: Positive = 4096
-    dim_ffn: Positive = 10240
-    num_heads: Positive = 64
-    num_layers: Positive = 24
-    num_buckets: Positive = 32
-    max_distance: Positive = 128
+    vocab_size: int = 256384
+    dim: int = 4096
+    dim_attn: int = 4096
+    dim_ffn: int = 10240
+    num_heads: int = 64
+    num_layers: int = 24
+    num_buckets: int = 32
+    max_distance: int = 128
+
+    def __post_init__(self) -> None:
+        self._require_positive("vocab_size", "dim", "dim_attn", "dim_ffn")
+        self._require_positive("num_heads", "num_layers", "num_buckets", "max_distance")
 
 
+@dataclass(frozen=True, kw_only=True)
 class SamplerConfig(_Config):
-    """Few-step flow sampler (reference sheet, section 3).
+    """Few-step flow sampler (reference sheet, section 3). `denoising_steps` are timesteps, 1 to 1000.
 
     Between steps a clean prediction is brought back to the next noise level with `fresh` noise (LongLive and its base),
     or with the noise that the same prediction implies: `predicted`, an Euler step of the probability-flow ODE.
     """
 
-    timestep_shift: Annotated[float, Field(gt=0)] = 5.0
-    denoising_steps: Annotated[tuple[Timestep, ...], Field(min_length=1)] = (1000, 750, 500, 250)
+    timestep_shift: float = 5.0
+    denoising_steps: tuple[int, ...] = (1000, 750, 500, 250)
     warp: bool = True
     renoise: Literal["fresh", "predicted"] = "fresh"
 
+    def __post_init__(self) -> None:
+        self._require_positive("timestep_shift")
+        if not self.denoising_steps or not all(0 < step <= 1000 for step in self.denoising_steps):
+            raise ValueError(f"denoising_steps {list(self.denoising_steps)} must be timesteps from 1 to 1000")
 
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutConfig(_Config):
-    """Lengths in latent frames; the window includes the sink and the chunk being made. -1: attend to everything."""
+    """Lengths in latent frames; the window includes the sink and the chunk being made. -1: attend to everything.
 
-    chunk_frames: Positive = 3
+    `sink_policy`: whether a recache keeps the sink once frames have left the window, or makes the oldest frames of
+    the window the new one. `absolute` positions end at `max_positions`, the size of the table that the published
+    models were made with; `at_limit` says what happens there: the rollout refuses to go on, or counts anew from its
+    sink by a recache. `relative` positions have no end.
+    """
+
+    chunk_frames: int = 3
     window_frames: int = 12
-    sink_frames: Annotated[int, Field(ge=0)] = 3
-    positions: Literal["absolute", "relative"] = "absolute"
-    global_sink: bool = True
+    sink_frames: int = 3
+    positions: Positions = "absolute"
+    max_positions: int = 1024
+    at_limit: Literal["refuse", "rebase"] = "refuse"
+    sink_policy: SinkPolicy = "keep"
     context_noise: float = 0.0
 
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> RolloutConfig:
+    def __post_init__(self) -> None:
+        self._require_positive("chunk_frames", "max_positions")
+        if self.sink_frames < 0:
+            raise ValueError(f"sink_frames must be 0 or more, not {self.sink_frames}")
         if self.window_frames != -1 and self.window_frames < self.sink_frames + self.chunk_frames:
             raise ValueError(
                 f"window_frames {self.window_frames} must be -1 or hold the sink and a chunk, "
                 f"{self.sink_frames} + {self.chunk_frames} frames"
             )
-        return self
+        if self.at_limit == "rebase" and self.max_positions < self.window_frames + self.chunk_frames:
+            raise ValueError(
+                f"max_positions {self.max_positions} must hold the window and a chunk, "
+                f"{self.window_frames} + {self.chunk_frames} frames, or nothing is gained by counting anew"
+            )
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig(_Config):
+    """A LoRA that is merged into the transformer when it is loaded; its scale is `alpha / rank`."""
+
+    file: str
+    rank: int = 256
+    alpha: float = 256
+
+    def __post_init__(self) -> None:
+        self._require_positive("rank", "alpha")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFiles(_Config):
+    """Where the parts of a model lie in its folder. `entry` is the state dict to take of a training checkpoint.
+
+    A model has a `light` or a `tiny` decoder if it names the file of one.
+    """
+
+    transformer: str = "transformer.safetensors"
+    entry: Literal["generator", "generator_ema"] = "generator"
+    adapter: AdapterConfig | None = None
+    vae: str = "vae.safetensors"
+    light_decoder: str | None = None
+    tiny_decoder: str | None = None
+    text_encoder: str = "text_encoder.safetensors"
+    tokenizer: str = "tokenizer.json"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig(_Config):
     """Everything that names a model: its parts, its rollout, the video it makes, prompts to begin and to go on with."""
 
@@ -137,9 +204,10 @@ class ModelConfig(_Config):
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     sampler: SamplerConfig = SamplerConfig()
     rollout: RolloutConfig = RolloutConfig()
-    height: Positive = 480
-    width: Positive = 832
-    fps: Positive = 16
+    files: ModelFiles = ModelFiles()
+    height: int = 480
+    width: int = 832
+    fps: int = 16
     examples: tuple[str, ...] = ()
     follow_ups: tuple[str, ...] = ()
 
@@ -149,8 +217,8 @@ class ModelConfig(_Config):
         stride = self.vae.spatial_stride
         return self.vae.z_dim, self.height // stride, self.width // stride
 
-    @model_validator(mode="after")
-    def _parts_fit(self) -> ModelConfig:
+    def __post_init__(self) -> None:
+        self._require_positive("height", "width", "fps")
         stride = self.vae.spatial_stride
         _, patch_height, patch_width = self.transformer.patch_size
         if self.height % (stride * patch_height) or self.width % (stride * patch_width):
@@ -161,4 +229,3 @@ class ModelConfig(_Config):
             raise ValueError("vae.z_dim, transformer.in_channels and transformer.out_channels must be equal")
         if self.rollout.window_frames < 0:
             raise ValueError("a model makes videos without end: rollout.window_frames must be limited")
-        return self

@@ -1,5 +1,9 @@
-"""The one error of the engine that is its caller's to mend; what is wrong with files is `CheckpointError`."""
+"""The errors of the engine that are its caller's to mend; each says what to do instead."""
 
 
 class InputError(ValueError):
     """What was asked for cannot be made; the message says what to ask for instead."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used: what is wrong with it, and what to do."""

@@ -1,4 +1,4 @@
-"""From words to frames: models by name, an endless stream of frames, and clips of a given length."""
+"""From words to frames: models by name, and clips of a given length."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from longlive import checkpoints
-from longlive.checkpoints import CheckpointError
 from longlive.config import ModelConfig
-from longlive.errors import InputError
+from longlive.config_file import read_config
+from longlive.errors import CheckpointError, InputError
 from longlive.model import Model, VideoModel
 from longlive.precision import choose_dtype
 from longlive.rollout import SwitchMode
+from longlive.stream import VideoStream
 from longlive.text_encoder import TextEncoder
 
 PRESETS = ("tiny",)
@@ -62,37 +63,7 @@ def choose_device(device: torch.device | str | None) -> torch.device:
 
 def default_dtype(folder: Path, device: torch.device) -> torch.dtype:
     """What `load_model` picks for the model in a folder. Processes that must agree on it ask once and pass it on."""
-    return choose_dtype(checkpoints.read_config(folder / "config.json"), device)
-
-
-class VideoStream:
-    """One endless video, as frames; a new prompt may come between chunks. Streams on a model do not affect each other.
-
-    `prompt` and the prompts of later switches are embeddings [1, L, text_dim] from `Model.encode`.
-    """
-
-    def __init__(self, model: VideoModel, prompt: Tensor, seed: int) -> None:
-        self._model = model
-        self._rollout = model.rollout(prompt, seed)
-        self._decoder = model.vae_state()
-        self.frame = 0
-        """Number of the first frame of the next chunk: how many there are so far."""
-
-    @property
-    def chunk(self) -> int:
-        """Number of the next chunk: how many there are so far."""
-        return self._rollout.chunk
-
-    def next_frames(self) -> Tensor:
-        """The frames of the next chunk, uint8 RGB [T, height, width, 3] on the CPU."""
-        pixels = self._model.decode(self._rollout.next_chunk(), self._decoder)[0]
-        frames = pixels.float().add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
-        self.frame += len(frames)
-        return frames
-
-    def switch(self, prompt: Tensor, mode: SwitchMode = "recache") -> None:
-        """Follow another prompt from the next chunk on; the modes are those of `Rollout.switch`."""
-        self._rollout.switch(prompt, mode)
+    return choose_dtype(read_config(folder / "config.json"), device)
 
 
 def generate(

@@ -105,10 +105,10 @@ class Rollout:
 
     def _recache(self) -> None:
         """One forward over the clean latents of the window, in which all frames see each other."""
-        frames = self.cache.rewritable(keep_sink=self.config.global_sink)
+        frames = self.cache.rewritable(keep_sink=self.config.sink_policy == "keep")
         if not frames:
             return
-        self.cache.begin(frames, keep_sink=self.config.global_sink)
+        self.cache.begin(frames, keep_sink=self.config.sink_policy == "keep")
         time, _, _ = self._level((self._sampler.steps,) * len(frames))
         self.transformer(self._finished[:, -len(frames) :], time, self._text, self.cache)
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from longlive.config import ModelConfig, RolloutConfig, TextEncoderConfig, TransformerConfig, VAEConfig
+from longlive.config_file import to_json
 from longlive.text_encoder import build_text_encoder, publish_umt5_keys
 from longlive.tiny.captions import TEXT_LEN, build_tokenizer
 from longlive.transformer import CausalWanTransformer
@@ -48,7 +49,7 @@ def make_untrained_model(folder: Path, config: ModelConfig = UNTRAINED, seed: in
     tokenizer = build_tokenizer()
     assert tokenizer.get_vocab_size() <= config.text_encoder.vocab_size
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "config.json").write_text(config.model_dump_json(indent=2))
+    (folder / "config.json").write_text(to_json(config, indent=2))
     save_file(_contiguous(transformer.state_dict()), folder / "transformer.safetensors")
     save_file(_contiguous(vae.state_dict()), folder / "vae.safetensors")
     save_file(_contiguous(publish_umt5_keys(encoder.state_dict())), folder / "text_encoder.safetensors")

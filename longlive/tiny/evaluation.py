@@ -16,8 +16,8 @@ from torch import Tensor
 
 from longlive.errors import InputError
 from longlive.model import Model
-from longlive.pipeline import VideoStream
 from longlive.rollout import SwitchMode
+from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
 from longlive.tiny.readouts import MIN_FRAMES, matches
 from longlive.tiny.world import ATTRIBUTES, FPS, SIZE, draw_change, draw_scene

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from longlive.checkpoints import load_text_encoder, load_vae
 from longlive.config import TextEncoderConfig, VAEConfig
+from longlive.config_file import parse
 from longlive.text_encoder import build_text_encoder, encode_ids
 from longlive.vae import VAEState, WanVAE
 from longlive.verify.case import Case, Compare, Kind, Pairs
@@ -71,8 +72,9 @@ class VAEGoldens:
             yield set(names), case("encode", partial(self._encode, *names))
 
     def _load(self) -> WanVAE:
-        statistics = {name: self.numbers[name].tolist() for name in ("mean", "std") if name in self.numbers}
-        config = VAEConfig.model_validate({**self.folder.component("vae"), **statistics})
+        settings = dict(self.folder.component("vae"))
+        settings.update({name: self.numbers[name].tolist() for name in ("mean", "std") if name in self.numbers})
+        config = parse(VAEConfig, settings)
         return load_vae(self.folder.file("vae_weights"), config, self.dtype, self.device)
 
     def _whole(self, name: str) -> Pairs:
@@ -137,7 +139,7 @@ def text_cases(folder: GoldenFolder, dtype: torch.dtype, device: torch.device | 
     def config() -> TextEncoderConfig:
         settings = folder.component("t5")
         names = {T5_NAMES.get(name, name): value for name, value in settings.items() if name not in T5_LENGTHS}
-        return TextEncoderConfig.model_validate(names)
+        return parse(TextEncoderConfig, names)
 
     model = cache(lambda: load_text_encoder(folder.file("t5_weights"), config(), dtype, device))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class Scenario:
 
     mode: Literal["recache", "keep", "clear", "zerofill"] | None = None
     switch: Literal["switches", "early_switch", "unaligned_switch"] = "switches"
-    changes: Mapping[str, object] = field(default_factory=dict)  # of the roll-out configuration
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of the roll-out configuration
 
 
 RELATIVE = {"positions": "relative"}
@@ -35,7 +35,7 @@ SCENARIOS = {
     "A_fullattn": Scenario(changes={"sink_frames": 0, "window_frames": -1}),
     "A_relrope": Scenario(changes=RELATIVE),
     "B_recache_globalsink": Scenario("recache"),
-    "B_recache_resetsink": Scenario("recache", changes={"global_sink": False}),
+    "B_recache_resetsink": Scenario("recache", changes={"sink_policy": "reset"}),
     "B_recache_early": Scenario("recache", "early_switch"),
     "B_recache_unaligned": Scenario("recache", "unaligned_switch"),
     "B_relrope_globalsink": Scenario("recache", changes=RELATIVE),
@@ -178,7 +178,7 @@ class RolloutCases:
         }
         rollout = Rollout(
             self.subject.merged() if merged else self.subject.transformer(),
-            RolloutConfig.model_validate(settings),
+            RolloutConfig(**settings),
             self.subject.sampler(),
             (channels, height, width),
             self.subject.prompt(0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -249,8 +249,9 @@ def _tables() -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _write_components(folder: Path, config: str, *, wan: bool) -> None:
-    vae_settings = VAE.model_dump(exclude={"mean", "std"})
-    t5_settings = {**T5.model_dump(exclude={"vocab_size"}), "vocab": T5.vocab_size, "len": 9, "lens": [9, 4]}
+    vae_settings, t5_settings = asdict(VAE), asdict(T5)
+    del vae_settings["mean"], vae_settings["std"]
+    t5_settings |= {"vocab": t5_settings.pop("vocab_size"), "len": 9, "lens": [9, 4]}
     (folder / config).write_text(json.dumps({"vae": vae_settings, "t5": t5_settings}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

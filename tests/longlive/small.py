@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def prompt(seed: int, rows: int = 3) -> Tensor:
     return torch.randn(1, rows, CONFIG.text_dim, generator=torch.Generator().manual_seed(seed))
 
 
-def small_rollout(transformer: CausalWanTransformer, seed: int = 0, **changes: object) -> Rollout:
+def small_rollout(transformer: CausalWanTransformer, seed: int = 0, **changes: Any) -> Rollout:
     settings = {"chunk_frames": 2, "window_frames": 6, "sink_frames": 2, **changes}
-    config, sampler = RolloutConfig.model_validate(settings), SamplerConfig(denoising_steps=(1000, 500))
+    config, sampler = RolloutConfig(**settings), SamplerConfig(denoising_steps=(1000, 500))
     return Rollout(transformer, config, sampler, LATENT, prompt(seed), seed)

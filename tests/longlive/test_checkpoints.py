@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from longlive.checkpoints import CheckpointError, load_model, load_transformer, read_state_dict
+from longlive.checkpoints import load_model, load_transformer, read_state_dict
+from longlive.errors import CheckpointError
 from longlive.lora import merge_lora
 from tests.longlive.small import CONFIG, small_transformer
 

@@ -6,11 +6,11 @@ import av
 import pytest
 import torch
 
-from longlive.checkpoints import CheckpointError
-from longlive.errors import InputError
+from longlive.errors import CheckpointError, InputError
 from longlive.model import Model
-from longlive.pipeline import VideoStream, generate, load_model, model_folder
+from longlive.pipeline import generate, load_model, model_folder
 from longlive.precision import choose_dtype
+from longlive.stream import VideoStream
 from longlive.video_file import VideoFile
 
 BALL, CUBE = "a red ball moves left in the desert", "a blue cube hops on the sea at night"

@@ -198,7 +198,7 @@ def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: 
                 for layer in memory.layers:
                     layer.clear()
             elif mode == "recache" and held:
-                memory.rewrite_sink = not config.global_sink
+                memory.rewrite_sink = config.sink_policy == "reset"
                 forward(video[:, -held:], start - held, 0.0)
                 memory.rewrite_sink = False
         latents = chunk_noise(like.seed, chunk, 0, (1, size, *LATENT))
@@ -215,15 +215,15 @@ def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: 
 @pytest.mark.parametrize("positions", ["absolute", "relative"])
 @pytest.mark.parametrize("mode", ["recache", "keep", "clear"])
 @pytest.mark.parametrize(
-    ("window", "sink", "size", "global_sink"),
+    ("window", "sink", "size", "sink_policy"),
     [
-        (6, 2, 2, True),
-        (6, 2, 2, False),
-        (7, 3, 2, True),
-        (9, 3, 3, True),
-        (6, 0, 2, True),
-        (8, 4, 3, True),
-        (5, 1, 2, False),
+        (6, 2, 2, "keep"),
+        (6, 2, 2, "reset"),
+        (7, 3, 2, "keep"),
+        (9, 3, 3, "keep"),
+        (6, 0, 2, "keep"),
+        (8, 4, 3, "keep"),
+        (5, 1, 2, "reset"),
     ],
 )
 def test_windows_sinks_and_repeated_switches_follow_the_reference_read_literally(
@@ -233,7 +233,7 @@ def test_windows_sinks_and_repeated_switches_follow_the_reference_read_literally
     window: int,
     sink: int,
     size: int,
-    global_sink: bool,
+    sink_policy: str,
 ) -> None:
     rollout = small_rollout(
         transformer,
@@ -241,7 +241,7 @@ def test_windows_sinks_and_repeated_switches_follow_the_reference_read_literally
         chunk_frames=size,
         window_frames=window,
         sink_frames=sink,
-        global_sink=global_sink,
+        sink_policy=sink_policy,
     )
     switches = {1: 5, 4: 6, 6: 7}
     expected = literal_video(rollout, 9, switches, mode)

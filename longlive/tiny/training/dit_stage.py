@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from longlive.config import TextEncoderConfig, TransformerConfig
+from longlive.config_file import to_json
 from longlive.text_encoder import TextEncoder, build_text_encoder
 from longlive.tiny.captions import TEXT_LEN, build_tokenizer, full_caption, partial_caption
 from longlive.tiny.training.block_causal import CHUNK, BlockCausalMemory, Pattern
@@ -56,8 +57,8 @@ class TinyModel(nn.Module):
 
     def origin(self) -> Origin:
         return {
-            "transformer configuration": self.transformer.config.model_dump_json(),
-            "text encoder configuration": self.text_config.model_dump_json(),
+            "transformer configuration": to_json(self.transformer.config),
+            "text encoder configuration": to_json(self.text_config),
         }
 
     def prompt(self, captions: Sequence[str]) -> TextContext:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from longlive.config import ModelConfig, VAEConfig
+from longlive.config_file import to_json
 from longlive.text_encoder import publish_umt5_keys
 from longlive.tiny.captions import EXAMPLES
 from longlive.tiny.training.block_causal import ROLLOUT
@@ -64,7 +65,7 @@ def export(model: TinyModel, vae: WanVAE, vae_config: VAEConfig, folder: Path) -
 
 
 def _write(model: TinyModel, vae: WanVAE, vae_config: VAEConfig, folder: Path) -> None:
-    (folder / "config.json").write_text(tiny_config(model, vae_config).model_dump_json(indent=1) + "\n")
+    (folder / "config.json").write_text(to_json(tiny_config(model, vae_config), indent=1) + "\n")
     model.tokenizer.save(str(folder / "tokenizer.json"))
     states: tuple[dict[str, Tensor], ...] = (
         model.transformer.state_dict(),

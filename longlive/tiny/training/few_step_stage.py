@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from longlive.config import SamplerConfig
+from longlive.config_file import to_json
 from longlive.sampler import FewStepSampler
 from longlive.tiny.training.block_causal import CHUNK, BlockCausalMemory, Pattern
 from longlive.tiny.training.dit_stage import CONTEXT_NOISE, TinyModel, caption, pick
@@ -117,7 +118,7 @@ def train_few_step(
 ) -> None:
     """Stage 5; `model` must hold the weights that stage 4 ended with."""
     tuning = FewStepTuning(model)
-    origin = {**data.origin, **model.origin(), "sampler": SAMPLER.model_dump_json()}
+    origin = {**data.origin, **model.origin(), "sampler": to_json(SAMPLER)}
     trainer = Trainer(model, stage, worker, directory, origin, model.muon_names())
 
     def loss_of(step: int) -> dict[str, Tensor]:

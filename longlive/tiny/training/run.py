@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -130,7 +130,7 @@ def _train(worker: Worker, folder: Path, work: Path, report: Callable[[str], Non
     own = encode_data(vae, worker, work, report, recipe.data)
     worker.wait()
     mean, std = latent_statistics([work / f"latents.{r}-of-{worker.world}.pt" for r in range(worker.world)])
-    vae_config = VAEConfig(**{**recipe.vae.model_dump(), "mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+    vae_config = replace(recipe.vae, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
     data = load_data(own, data_origin(vae, worker, recipe.data), vae_config)
     model = TinyModel(recipe.transformer, recipe.text)
     if not fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longlive.config import VAEConfig
+from longlive.config_file import to_json
 from longlive.tiny.renderer import render
 from longlive.tiny.training.trainer import Stage, Trainer, Worker
 from longlive.tiny.world import Clip, draw_change, draw_scene
@@ -84,7 +86,7 @@ def train_vae(
     worker: Worker, directory: Path, report: Callable[[str], None], stage: Stage = STAGE, config: VAEConfig = VAE
 ) -> WanVAE:
     """A trained VAE whose own latents are not normalised yet (mean 0, std 1 in its configuration)."""
-    plain = config.model_copy(update={"mean": (0.0,) * config.z_dim, "std": (1.0,) * config.z_dim})
+    plain = replace(config, mean=(0.0,) * config.z_dim, std=(1.0,) * config.z_dim)
     vae = build_vae(plain)
 
     def loss_of(step: int) -> dict[str, Tensor]:
@@ -92,6 +94,6 @@ def train_vae(
         count, frames = (stage.batch // 2, LONG) if step % 3 == 0 else (stage.batch, SHORT)
         return vae_loss(vae, draw_pixels(seed, count, frames), torch.Generator().manual_seed(seed))
 
-    origin = {"VAE configuration": plain.model_dump_json()}
+    origin = {"VAE configuration": to_json(plain)}
     Trainer(vae, stage, worker, directory, origin, convolutions(vae)).run(loss_of, report)
     return vae

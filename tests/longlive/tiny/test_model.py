@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from longlive.model import Model
-from longlive.pipeline import VideoStream, load_model, model_folder
+from longlive.pipeline import load_model, model_folder
+from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
 from longlive.tiny.evaluation import Interval, evaluate, evaluate_switch
 from longlive.tiny.readouts import matches, read

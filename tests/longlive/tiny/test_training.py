@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from longlive.config import TextEncoderConfig, TransformerConfig, VAEConfig
-from longlive.pipeline import VideoStream, load_model
+from longlive.pipeline import load_model
+from longlive.stream import VideoStream
 from longlive.tiny.captions import TEXT_LEN, full_caption
 from longlive.tiny.training import export as exporting
 from longlive.tiny.training import trainer, vae_stage
@@ -171,7 +172,7 @@ def test_processes_draw_different_clips(vae: WanVAE, shards: list[Path]) -> None
 
 def test_training_reads_latents_of_mean_zero_and_deviation_one(vae: WanVAE, shards: list[Path]) -> None:
     mean, std = latent_statistics(shards)
-    config = VAE.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+    config = replace(VAE, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
     plain = torch.cat(
         [
             load_data(shard, data_origin(vae, worker, SIZE), config).plain.latents

@@ -1,0 +1,38 @@
+"""Configurations as strict JSON: an unknown key or a value of the wrong kind is an error that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from longlive.config import ModelConfig
+from longlive.errors import CheckpointError
+
+C = TypeVar("C")
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration of a model folder. Raises CheckpointError."""
+    try:
+        return TypeAdapter(ModelConfig).validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read; a model folder has a config.json") from error
+    except ValidationError as error:
+        raise CheckpointError(f"{path} is not a model configuration: {faults(error)}") from error
+
+
+def parse(kind: type[C], values: object) -> C:
+    """A configuration of a kind from plain values. Raises pydantic's ValidationError, a ValueError."""
+    return TypeAdapter(kind).validate_python(values)
+
+
+def to_json(config: Any, indent: int | None = None) -> str:
+    """What `read_config` reads."""
+    return TypeAdapter(type(config)).dump_json(config, indent=indent).decode()
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong, on one line."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors())
