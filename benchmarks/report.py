@@ -38,6 +38,11 @@ def emit(document: dict[str, Any], as_json: bool, out: TextIO = sys.stdout) -> N
         print(f"  {name:42} {json.dumps(value)}", file=out)
 
 
+def say(step: str) -> None:
+    """Progress, for the one who waits."""
+    print(f"... {step}", file=sys.stderr, flush=True)
+
+
 def reserve_stdout() -> TextIO:
     """The real standard output, for `emit`. What anything else prints to it from now on, Ray above all, is an aside."""
     real = os.fdopen(os.dup(sys.stdout.fileno()), "w")

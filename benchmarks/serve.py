@@ -27,7 +27,7 @@ import httpx
 
 from deployments.service import APP, Service
 from deployments.settings import load_settings
-from report import ROOT, emit, report, reserve_stdout, spread
+from report import ROOT, emit, report, reserve_stdout, say, spread
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
@@ -205,11 +205,6 @@ async def open_unpaced() -> str:
     sid = secrets.token_hex(10)
     await GeneratorPool(serve.get_deployment_handle("Generator", APP)).open(sid, PROMPT, seed=0, paced=False)
     return sid
-
-
-def say(step: str) -> None:
-    """Progress, for the one who waits."""
-    print(f"... {step}", file=sys.stderr, flush=True)
 
 
 def bare_engine(model: str) -> dict[str, Any]:

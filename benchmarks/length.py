@@ -1,0 +1,255 @@
+"""A very long video of the tiny model: as cheap, as small, as smooth and as true at its end as at its start?
+
+`python benchmarks/length.py --json --minutes 60 --plot docs/length.png`. One thread. The cost of a chunk (DiT and
+decode) is processor time, which other work on the machine moves little; memory is that of this process, which keeps no
+frame. The frames go to another process, which writes them to an mp4 whose timestamps are read back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import random
+import tempfile
+import time
+from fractions import Fraction
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from longlive.model import Model
+from longlive.pipeline import load_model
+from longlive.stream import VideoStream
+from longlive.tiny.captions import full_caption
+from longlive.tiny.readouts import matches
+from longlive.tiny.world import Scene, draw_scene
+from longlive.video_file import VideoFile
+from memory import live_tensor_bytes
+from report import emit, report, say
+
+SEED = 0
+BINS = 60  # points over the video: one for each minute of an hour
+JUDGED_FRAMES = 24  # the readouts of a bin read the last frames in it
+SETTLED = 24  # the first frames grow out of the noise; chunk borders are compared after them
+
+
+class Recorder:
+    """What is kept of a video: numbers in arrays made beforehand, so that keeping them does not look like a leak."""
+
+    def __init__(self, chunks: int, frames: int, size: tuple[int, int], scene: Scene) -> None:
+        self.chunks, self.frames = 0, 0
+        self.cpu, self.wall = np.zeros(chunks), np.zeros(chunks)
+        self.change = np.zeros(frames)  # mean absolute difference of each frame from the one before, of 255
+        self.border = np.zeros(frames, dtype=bool)  # the first frame of a chunk
+        self.recent = torch.zeros(0, *size, 3, dtype=torch.uint8)
+        self.points: list[dict[str, float]] = []
+        self._scene = scene
+        self._process = psutil.Process()
+
+    def add(self, made: Tensor, cpu: float, wall: float) -> None:
+        """The frames of the next chunk, uint8 [T, H, W, 3], and the seconds that it took."""
+        self.cpu[self.chunks], self.wall[self.chunks] = cpu, wall
+        joined = torch.cat((self.recent[-1:], made))
+        changes = (joined[1:].float() - joined[:-1].float()).abs().flatten(1).mean(1)
+        end = self.frames + len(made)
+        self.change[end - len(changes) : end] = changes.numpy()
+        self.border[self.frames] = self.frames > 0
+        self.recent = torch.cat((self.recent, made))[-JUDGED_FRAMES:]
+        self.chunks, self.frames = self.chunks + 1, end
+
+    def point(self, minutes: float, chunks: slice) -> dict[str, float]:
+        """How things stand, and what these chunks took."""
+        hits = matches(self.recent.permute(0, 3, 1, 2), self._scene)
+        point = {
+            "minutes": round(minutes, 3),
+            "cpu_ms_per_chunk": round(1000 * float(np.median(self.cpu[chunks])), 3),
+            "wall_ms_per_chunk": round(1000 * float(np.median(self.wall[chunks])), 3),
+            "rss_mib": round(self._process.memory_info().rss / 2**20, 2),
+            "live_tensor_mib": round(live_tensor_bytes() / 2**20, 4),
+            "readouts_that_match": round(sum(hits.values()) / len(hits), 3),
+        }
+        self.points.append(point)
+        return point
+
+
+def measure(model: Model, minutes: float) -> dict[str, Any]:
+    """A video of at least `minutes` under one held-out prompt, and what it was like on the way."""
+    config = model.config
+    rng = random.Random(SEED)
+    scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)
+    prompt, next_prompt = model.encode([full_caption(rng, scene)]), model.encode([full_caption(rng, other)])
+    later = config.rollout.chunk_frames * config.vae.temporal_stride
+    first = later - config.vae.temporal_stride + 1
+    chunks = 1 + math.ceil((minutes * 60 * config.fps - first) / later)
+    expected = first + later * (chunks - 1)
+    fill = config.rollout.window_frames // config.rollout.chunk_frames
+    edges = [round(chunks * i / BINS) for i in range(BINS + 1)]
+    bins = {end: slice(max(start, fill), end) for start, end in pairwise(edges) if end > fill}
+
+    kept = Recorder(chunks, expected, (config.height, config.width), scene)
+    stream = VideoStream(model, prompt, SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.mp4"
+        with Mp4Process(path, config.fps, config.width, config.height) as mp4:
+            while kept.chunks < chunks:
+                cpu, wall = time.process_time(), time.perf_counter()
+                made = stream.next_frames()
+                kept.add(made, time.process_time() - cpu, time.perf_counter() - wall)
+                mp4.write(made)
+                if kept.chunks in bins:
+                    say(json.dumps(kept.point(stream.frame / config.fps / 60, bins[kept.chunks])))
+        stamps = timestamps(path, config.fps)
+    stream.switch(next_prompt, "clear")
+    after = torch.cat((kept.recent[-1:], stream.next_frames())).float()
+    hard_cut = float((after[1:] - after[:-1]).abs().flatten(1).mean(1).max())
+    return {
+        "model": config.name,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "seed": SEED,
+        "minutes": round(kept.frames / config.fps / 60, 3),
+        "chunks": kept.chunks,
+        "frames_expected": expected,
+        "frames_made": kept.frames,
+        "mp4": stamps,
+        "cpu_ms_per_chunk": trend(kept, "cpu_ms_per_chunk"),
+        "rss_mib": trend(kept, "rss_mib"),
+        "live_tensor_mib": trend(kept, "live_tensor_mib"),
+        "readouts_that_match": trend(kept, "readouts_that_match"),
+        "frame_to_frame": changes(kept, hard_cut),
+        "points": kept.points,
+    }
+
+
+def trend(kept: Recorder, name: str) -> dict[str, float | list[float]]:
+    """First against last sixth of the points (ten minutes of an hour), and the slope with its 95 % interval.
+
+    The first point is left out: in it the window fills and the allocator warms up.
+    """
+    points = kept.points[1:]
+    sixth = max(1, len(points) // 6)
+    y = np.array([point[name] for point in points])
+    hours = np.array([point["minutes"] for point in points]) / 60
+    centred = hours - hours.mean()
+    slope = float((centred * y).sum() / (centred**2).sum())
+    residual = y - y.mean() - slope * centred
+    margin = 1.96 * math.sqrt(float((residual**2).sum()) / max(1, len(y) - 2) / float((centred**2).sum()))
+    return {
+        "first_sixth": round(float(y[:sixth].mean()), 4),
+        "last_sixth": round(float(y[-sixth:].mean()), 4),
+        "min": round(float(y.min()), 4),
+        "max": round(float(y.max()), 4),
+        "slope_per_hour": round(slope, 4) + 0.0,  # no "-0.0"
+        "slope_per_hour_95": [round(slope - margin, 4) + 0.0, round(slope + margin, 4) + 0.0],
+    }
+
+
+def changes(kept: Recorder, hard_cut: float) -> dict[str, float]:
+    """Mean absolute change of a pixel, of 255, from a frame to the next: at chunk borders, within chunks, at a cut."""
+    settled = np.arange(len(kept.change)) >= SETTLED
+    border, within = kept.change[kept.border & settled], kept.change[~kept.border & settled]
+    return {
+        "largest_at_chunk_borders": round(float(border.max()), 3),
+        "largest_within_chunks": round(float(within.max()), 3),
+        "median_at_chunk_borders": round(float(np.median(border)), 3),
+        "median_within_chunks": round(float(np.median(within)), 3),
+        "hard_cut_to_another_prompt": round(hard_cut, 3),
+    }
+
+
+def timestamps(path: Path, fps: int) -> dict[str, Any]:
+    """What the file says when its frames are due; exact fractions of a second, so that no drift can hide."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        base = stream.time_base
+        assert base is not None
+        due = sorted(packet.pts * base for packet in container.demux(stream) if packet.pts is not None)
+    drift = max(abs(at - Fraction(frame, fps)) for frame, at in enumerate(due))
+    return {
+        "frames": len(due),
+        "largest_drift_seconds": float(drift),
+        "last_frame_at_seconds": float(due[-1]),
+        "last_frame_expected_at_seconds": float(Fraction(len(due) - 1, fps)),
+    }
+
+
+class Mp4Process:
+    """Writes frames to a file in a process of its own, whose memory and processor time do not count."""
+
+    def __init__(self, path: Path, fps: int, width: int, height: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        receiving, self._sending = spawn.Pipe(duplex=False)
+        self._process = spawn.Process(target=_write_frames, args=(receiving, path, fps, width, height))
+        self._process.start()
+        receiving.close()
+
+    def __enter__(self) -> Mp4Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sending.close()
+        self._process.join()
+
+    def write(self, frames: Tensor) -> None:
+        self._sending.send_bytes(frames.numpy().tobytes())
+
+
+def _write_frames(frames: Connection, path: Path, fps: int, width: int, height: int) -> None:
+    with VideoFile(path, fps, width, height) as file:
+        while True:
+            try:
+                made = frames.recv_bytes()
+            except EOFError:
+                return
+            file.write(torch.frombuffer(bytearray(made), dtype=torch.uint8).view(-1, height, width, 3))
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Cost, memory and readouts over the video."""
+    from matplotlib.figure import Figure
+
+    minutes = [point["minutes"] for point in results["points"]]
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    rows = (
+        ("cpu_ms_per_chunk", "processor time\nper chunk, ms"),
+        ("rss_mib", "resident memory,\nMiB"),
+        ("readouts_that_match", "readouts that match\nthe prompt"),
+    )
+    for axes, (name, label) in zip(figure.subplots(len(rows), sharex=True), rows, strict=True):
+        axes.plot(minutes, [point[name] for point in results["points"]], marker=".")
+        axes.set_ylim(0, 1.25 * max(point[name] for point in results["points"]))
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    axes.set_xlabel("minutes of video")
+    figure.suptitle(f"One video of {results['minutes']:.0f} minutes, the {results['model']} model, one CPU thread")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--model", default="tiny", help="a preset or a folder with a model of the tiny world")
+    parser.add_argument("--minutes", type=float, default=60.0, help="length of the video, 0.5 or more")
+    parser.add_argument("--plot", type=Path, help="draw it to this file (needs matplotlib)")
+    arguments = parser.parse_args()
+    if arguments.minutes < 0.5:
+        parser.error("--minutes must be 0.5 or more")
+    torch.set_num_threads(1)
+    results = measure(load_model(arguments.model), arguments.minutes)
+    includes = {"dit": True, "decode": True, "encode": False, "http": False}
+    emit(report("length", includes, results), arguments.json)
+    if arguments.plot is not None:
+        plot(results, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
