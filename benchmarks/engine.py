@@ -26,7 +26,7 @@ def measure(model: Model, chunks: int) -> dict[str, Any]:
     fill = max(1, config.rollout.window_frames // config.rollout.chunk_frames) + 1
 
     first = timed(lambda: VideoStream(model, prompt, seed=0).next_frames())
-    rollout, decoder = model.rollout(prompt, seed=0), model.vae_state()
+    rollout, decoder = model.rollout(prompt, seed=0), model.decoder_state()
     transformer, decode = [], []
     for chunk in range(fill + chunks):
         start = time.perf_counter()

@@ -86,7 +86,7 @@ def load_model(folder: Path, dtype: torch.dtype, device: torch.device | str = "c
     """A model folder: config.json, {transformer,vae,text_encoder}.safetensors and tokenizer.json."""
     video = load_video_model(folder, dtype, device)
     text_encoder = load_prompt_encoder(folder, dtype, device)
-    return Model(video.config, video.transformer, video.vae, video.dtype, video.device, text_encoder)
+    return Model(video.config, video.transformer, video.decoder, video.dtype, video.device, text_encoder)
 
 
 def load_video_model(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> VideoModel:

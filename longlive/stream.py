@@ -18,7 +18,7 @@ class VideoStream:
     def __init__(self, model: VideoModel, prompt: Tensor, seed: int) -> None:
         self._model = model
         self._rollout = model.rollout(prompt, seed)
-        self._decoder = model.vae_state()
+        self._decoder = model.decoder_state()
         self.frame = 0
         """Number of the first frame of the next chunk: how many there are so far."""
 

@@ -2,13 +2,12 @@
 
 Parameter names are those of the published `Wan2.1_VAE.pth`. The first frame of a video is one latent frame of its own;
 after it, every latent frame is `temporal_stride` pixel frames. All maths is causal in time, so a stream needs only the
-last two input frames of every temporal convolution: `VAEState` holds them as fixed-shape tensors.
+last two input frames of every temporal convolution: a `DecoderState` holds them as fixed-shape tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -16,27 +15,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longlive.config import VAEConfig
+from longlive.decoder import DecoderState
 
+ENCODER_PARTS = ("encoder", "conv1")  # of a whole VAE's file
 HISTORY = 2  # frames a temporal convolution of width 3 looks back
 
 
-@dataclass
-class VAEState:
-    """What the decoder of one video remembers: per temporal convolution `[B, C, 2, H, W]`, updated in place."""
-
-    history: list[Tensor]
-    latents_seen: int = 0
-
-
 class CausalConv3d(nn.Conv3d):
-    """A 3D convolution that sees no later frame. `slot` is its place in `VAEState.history` (decoder only)."""
+    """A 3D convolution that sees no later frame. `slot` is its place in `DecoderState.history` (decoder only)."""
 
     slot: int | None = None
 
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int, int]) -> None:
         super().__init__(in_channels, out_channels, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2))
 
-    def forward(self, x: Tensor, state: VAEState | None = None) -> Tensor:
+    def forward(self, x: Tensor, state: DecoderState | None = None) -> Tensor:
         if self.kernel_size[0] == 1:
             return super().forward(x)
         if state is None or self.slot is None:
@@ -86,7 +79,7 @@ class ResidualBlock(nn.Module):
             CausalConv3d(in_channels, out_channels, (1, 1, 1)) if in_channels != out_channels else nn.Identity()
         )
 
-    def forward(self, x: Tensor, state: VAEState | None) -> Tensor:
+    def forward(self, x: Tensor, state: DecoderState | None) -> Tensor:
         return self.shortcut(x) + _run(self.residual, x, state)
 
 
@@ -132,7 +125,7 @@ class Upsample(nn.Module):
         self.resample = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(channels, channels // 2, 3, padding=1))
         self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if temporal else None
 
-    def forward(self, x: Tensor, state: VAEState | None) -> Tensor:
+    def forward(self, x: Tensor, state: DecoderState | None) -> Tensor:
         if self.time_conv is not None:
             # Frame 0 skips the temporal convolution altogether: frame 1 has zeros for its history, not frame 0.
             starts = state is None or state.latents_seen == 0
@@ -144,7 +137,7 @@ class Upsample(nn.Module):
         return _per_frame(self.resample, x)
 
 
-def _run(layers: nn.Sequential, x: Tensor, state: VAEState | None) -> Tensor:
+def _run(layers: nn.Sequential, x: Tensor, state: DecoderState | None) -> Tensor:
     for layer in layers:
         x = layer(x, state) if isinstance(layer, CausalConv3d | ResidualBlock | Upsample) else layer(x)
     return x
@@ -201,15 +194,17 @@ class Decoder(nn.Module):
         self.upsamples = nn.Sequential(*layers)
         self.head = _head(widths[-1], 3)
 
-    def forward(self, x: Tensor, state: VAEState | None) -> Tensor:
+    def forward(self, x: Tensor, state: DecoderState | None) -> Tensor:
         x = _run(self.middle, self.conv1(x, state), state)
         return _run(self.head, _run(self.upsamples, x, state), state)
 
 
-class WanVAE(nn.Module):
-    """Pixels `[B, T, 3, H, W]` in [-1, 1] to and from normalised latents `[B, F, C, H/8, W/8]`, T = 1 + 4 (F - 1).
+class WanDecoder(nn.Module):
+    """Normalised latents `[B, F, C, H/8, W/8]` to pixels `[B, T, 3, H, W]` in [-1, 1], T = 1 + 4 (F - 1).
 
-    Strides 8 and 4 stand for `config.spatial_stride` and `config.temporal_stride`. Computes in the parameters' dtype.
+    The half of the VAE that serving needs. Strides 8 and 4 stand for `config.spatial_stride` and
+    `config.temporal_stride`. Computes in the parameters' dtype. A `VideoDecoder`; per temporal convolution its state
+    holds `[B, C, 2, H, W]`.
     """
 
     mean: Tensor
@@ -218,43 +213,38 @@ class WanVAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
-        self.conv1 = CausalConv3d(2 * config.z_dim, 2 * config.z_dim, (1, 1, 1))
         self.conv2 = CausalConv3d(config.z_dim, config.z_dim, (1, 1, 1))
         self.decoder = Decoder(config)
         # On the CPU even under a meta device: no checkpoint holds them, so nothing would fill them in later.
         for name, values in (("mean", config.mean), ("std", config.std)):
             constant = torch.tensor(values, device="cpu").view(-1, 1, 1)
             self.register_buffer(name, constant, persistent=False)
-        self._slots = [m for m in self.decoder.modules() if isinstance(m, CausalConv3d) and m.kernel_size[0] > 1]
-        for slot, conv in enumerate(self._slots):
+        looking_back = (m for m in self.decoder.modules() if isinstance(m, CausalConv3d) and m.kernel_size[0] > 1)
+        for slot, conv in enumerate(looking_back):
             conv.slot = slot
 
-    def normalise(self, raw: Tensor) -> Tensor:
-        """The VAE's own latents `[B, F, C, H, W]` to normalised ones."""
-        return (raw - self.mean) * (1 / self.std)
+    def own_weights(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The entries of a file that this module has to hold: a decoder takes a whole VAE's file, less its encoder."""
+        return {
+            key: tensor
+            for key, tensor in published.items()
+            if hasattr(self, part := key.partition(".")[0]) or part not in ENCODER_PARTS
+        }
 
     def denormalise(self, latents: Tensor) -> Tensor:
-        """Inverse of `normalise`; divides by the rounded reciprocal, as the published code does."""
+        """Normalised latents to the VAE's own; divides by the rounded reciprocal, as the published code does."""
         return latents.to(self.mean.dtype) / (1 / self.std) + self.mean
 
-    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance `[B, F, C, H, W]`, not normalised, of a clip of 1 + 4n frames; differentiable."""
-        frames, stride = pixels.shape[1], self.config.temporal_stride
-        if (frames - 1) % stride:
-            raise ValueError(f"a clip has 1 + {stride}n frames, got {frames}")
-        moments = self.conv1(self.encoder(pixels.transpose(1, 2).to(self.mean.dtype)))
-        mean, logvar = moments.transpose(1, 2).chunk(2, dim=2)
-        return mean, logvar
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Normalised posterior mean of a whole clip of 1 + 4n frames; differentiable."""
-        return self.normalise(self.posterior(pixels)[0])
-
     def init_state(
-        self, batch: int, height: int, width: int, dtype: torch.dtype, device: torch.device | str
-    ) -> VAEState:
-        """The state before the first latent of a video; `height` and `width` are those of the latents."""
+        self,
+        batch: int,
+        height: int,
+        width: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        latents_seen: int = 0,
+    ) -> DecoderState:
+        """See `VideoDecoder.init_state`."""
         history: list[Tensor] = []
         scale = 1
         for layer in (self.decoder.conv1, *self.decoder.middle, *self.decoder.upsamples, *self.decoder.head):
@@ -265,9 +255,11 @@ class WanVAE(nn.Module):
                     history.append(zeros.contiguous(memory_format=torch.channels_last_3d))
             if isinstance(layer, Upsample):
                 scale *= 2
-        return VAEState(history)
+        return DecoderState(history, latents_seen)
 
-    def decode(self, latents: Tensor, state: VAEState | None = None, *, group: int = 3, clamp: bool = True) -> Tensor:
+    def decode(
+        self, latents: Tensor, state: DecoderState | None = None, *, group: int = 3, clamp: bool = True
+    ) -> Tensor:
         """Pixels of normalised latents.
 
         Without a state: a whole clip in one differentiable call. With one: the continuation of that state's video,
@@ -284,3 +276,29 @@ class WanVAE(nn.Module):
             pixels = torch.cat(parts, dim=2)
         pixels = pixels.transpose(1, 2)
         return pixels.clamp(-1, 1) if clamp else pixels
+
+
+class WanVAE(WanDecoder):
+    """The decoder with its encoder, the whole published file: what turns pixels into latents for training."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__(config)
+        self.encoder = Encoder(config)
+        self.conv1 = CausalConv3d(2 * config.z_dim, 2 * config.z_dim, (1, 1, 1))
+
+    def normalise(self, raw: Tensor) -> Tensor:
+        """The VAE's own latents `[B, F, C, H, W]` to normalised ones; inverse of `denormalise`."""
+        return (raw - self.mean) * (1 / self.std)
+
+    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance `[B, F, C, H, W]`, not normalised, of a clip of 1 + 4n frames; differentiable."""
+        frames, stride = pixels.shape[1], self.config.temporal_stride
+        if (frames - 1) % stride:
+            raise ValueError(f"a clip has 1 + {stride}n frames, got {frames}")
+        moments = self.conv1(self.encoder(pixels.transpose(1, 2).to(self.mean.dtype)))
+        mean, logvar = moments.transpose(1, 2).chunk(2, dim=2)
+        return mean, logvar
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Normalised posterior mean of a whole clip of 1 + 4n frames; differentiable."""
+        return self.normalise(self.posterior(pixels)[0])

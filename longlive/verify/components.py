@@ -17,8 +17,9 @@ from torch import Tensor
 from longlive.checkpoints import load_text_encoder, load_vae
 from longlive.config import TextEncoderConfig, VAEConfig
 from longlive.config_file import parse
+from longlive.decoder import DecoderState
 from longlive.text_encoder import build_text_encoder, encode_ids
-from longlive.vae import VAEState, WanVAE
+from longlive.vae import WanVAE
 from longlive.verify.case import Case, Compare, Kind, Pairs
 from longlive.verify.folder import GoldenFolder
 from longlive.verify.subject import tensor
@@ -91,7 +92,7 @@ class VAEGoldens:
         parts, _ = self.streamed()
         return [(parts[index], self._video(f"frames.chunk{index}")) for index in range(count)]
 
-    def _stream(self) -> tuple[list[Tensor], VAEState]:
+    def _stream(self) -> tuple[list[Tensor], DecoderState]:
         latents, vae = self._latents(), self.vae()
         batch, _, _, height, width = latents.shape
         state = vae.init_state(batch, height, width, self.dtype, self.device)

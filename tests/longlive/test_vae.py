@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from longlive.config import VAEConfig
-from longlive.vae import VAEState, WanVAE
+from longlive.decoder import DecoderState
+from longlive.vae import WanVAE
 from tests.longlive.goldens import full_golden_dir, golden_dir
 
 TOLERANCE = 2e-5
@@ -26,7 +27,7 @@ def frames_first(video: Tensor) -> Tensor:
     return video.transpose(1, 2)
 
 
-def fresh_state(vae: WanVAE, latents: Tensor) -> VAEState:
+def fresh_state(vae: WanVAE, latents: Tensor) -> DecoderState:
     return vae.init_state(latents.shape[0], *latents.shape[-2:], dtype=latents.dtype, device=latents.device)
 
 
@@ -128,7 +129,7 @@ def test_interleaved_sessions_are_bit_equal_to_each_alone(vae: WanVAE, latents: 
 def test_a_copied_state_continues_the_same_video(vae: WanVAE, latents: Tensor) -> None:
     state = fresh_state(vae, latents)
     vae.decode(latents[:, :3], state)
-    copy = VAEState([history.clone() for history in state.history], state.latents_seen)
+    copy = DecoderState([history.clone() for history in state.history], state.latents_seen)
     assert torch.equal(vae.decode(latents[:, 3:6], state), vae.decode(latents[:, 3:6], copy))
 
 
