@@ -1,14 +1,51 @@
-"""Which number format this machine is good at, by timing rather than by name."""
+"""Number formats: what a model can be asked to compute in, and which of the plain ones this machine is good at.
+
+Importing this loads no torch, so that a command line can name the choices.
+"""
 
 from __future__ import annotations
 
 import time
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from longlive.config import ModelConfig
+    from longlive.config import ModelConfig
 
 CLEARLY_FASTER = 0.8  # bfloat16 must need at most this share of float32's time: a tie goes to the exact format
+_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+class Precision(StrEnum):
+    """What the weights of a model are kept in. `bf16` and `fp32` are understood too; anything else is a ValueError.
+
+    `int8`: 8-bit weights and activations; `int8-weight`: 8-bit weights alone; `fp8`: both in e4m3. These three are
+    about the linear layers of the transformer's blocks; everything else of such a model is bfloat16.
+    """
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+    int8_weight = "int8-weight"
+    fp8 = "fp8"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Precision | None:
+        return cls(_ALIASES[value]) if isinstance(value, str) and value in _ALIASES else None
+
+    @classmethod
+    def of(cls, dtype: Precision | torch.dtype) -> Precision:
+        """The precision itself, or the one whose weights are all of a torch `dtype`."""
+        return cls(str(dtype).removeprefix("torch."))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The format of everything that is not quantised."""
+        import torch
+
+        return torch.float32 if self is Precision.float32 else torch.bfloat16
 
 
 def choose_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
@@ -17,6 +54,8 @@ def choose_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
     Accelerators always get bfloat16. The answer can differ between runs on a machine where both are about equal, so
     whoever needs two processes to agree chooses once and hands the answer on.
     """
+    import torch
+
     if device.type != "cpu":
         return torch.bfloat16
     _, height, width = config.latent_shape
@@ -29,6 +68,8 @@ def choose_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
 
 def _product_seconds(shape: tuple[int, int, int], dtype: torch.dtype, repeats: int = 20) -> float:
     """The best of several timings: noise from other processes only ever adds."""
+    import torch
+
     rows, inner, columns = shape
     x, weight = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
     best = float("inf")
