@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from deployments.cli_input import DType, DTypeOption, Mode, ModelOption, WrongInput, load_model, users_input
+from deployments.cli_input import DTypeOption, Mode, ModelOption, PlainDTypeOption, WrongInput, load_model, users_input
 from deployments.cli_tiny import eval_app, train_app
+from longlive.precision import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +108,7 @@ def parse_switch(text: str) -> tuple[float, str]:
 def verify(
     folder: Annotated[Path, typer.Argument(help="A folder of goldens: config, weights, inputs, outputs.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of lines.")] = False,
-    dtype: Annotated[DType, typer.Option(help="Number format to compute in.")] = DType.float32,
+    dtype: PlainDTypeOption = Precision.float32,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     cases: Annotated[str | None, typer.Option(help="Only these cases, separated by commas.")] = None,
 ) -> None:
@@ -116,7 +117,7 @@ def verify(
 
     results = []
     with users_input():
-        for result in run_verify(folder, dtype.torch(), _device(device), _names(cases)):
+        for result in run_verify(folder, dtype.dtype, _device(device), _names(cases)):
             results.append(result)
             if not as_json:
                 print(verdict(result), flush=True)

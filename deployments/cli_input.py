@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    import torch
+from longlive.precision import ALIASES, PLAIN, Precision
 
+if TYPE_CHECKING:
     from longlive.model import Model
 
 SMALL_DIM = 512  # width of a transformer whose steps are too short to share among threads
@@ -29,18 +29,30 @@ class Mode(StrEnum):
     clear = "clear"
 
 
-class DType(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
+def precision_among(*choices: Precision) -> Callable[[str], Precision]:
+    """Reads one of the choices, by its name or its short name."""
 
-    def torch(self) -> torch.dtype:
-        import torch
+    def read(text: str) -> Precision:
+        name = ALIASES.get(text, text)
+        if name in choices:
+            return Precision(name)
+        raise typer.BadParameter(f"'{text}' is not one of {', '.join([*choices, *ALIASES])}")
 
-        return {DType.float32: torch.float32, DType.bfloat16: torch.bfloat16}[self]
+    return read
 
 
 ModelOption = Annotated[str, typer.Option("--model", help="A preset ('tiny') or a folder with a model.")]
-DTypeOption = Annotated[DType | None, typer.Option(help="Number format; by default whichever is faster here.")]
+DTypeOption = Annotated[
+    Precision | None,
+    typer.Option(
+        parser=precision_among(*Precision),
+        metavar="FORMAT",
+        help=f"{', '.join(Precision)}. By default float32 or bfloat16, whichever is faster here.",
+    ),
+]
+PlainDTypeOption = Annotated[
+    Precision, typer.Option(parser=precision_among(*PLAIN), metavar="FORMAT", help=f"{' or '.join(PLAIN)}.")
+]
 
 
 @contextmanager
@@ -54,7 +66,7 @@ def users_input() -> Iterator[None]:
         raise WrongInput(" ".join(str(error).split())) from error
 
 
-def load_model(name: str, dtype: DType | None) -> Model:
+def load_model(name: str, dtype: Precision | None) -> Model:
     """The engine for one video at a time. Raises CheckpointError."""
     import torch
 
@@ -64,4 +76,4 @@ def load_model(name: str, dtype: DType | None) -> Model:
     if read_config(pipeline.model_folder(name) / "config.json").transformer.dim < SMALL_DIM:
         # One thread is faster than two then, much so on a busy machine. Before the load, which times number formats.
         torch.set_num_threads(1)
-    return pipeline.load_model(name, dtype=dtype.torch() if dtype else None)
+    return pipeline.load_model(name, dtype=dtype)

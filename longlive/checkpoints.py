@@ -21,6 +21,8 @@ from longlive.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from longlive.config_file import read_config
 from longlive.errors import CheckpointError
 from longlive.model import Model, VideoModel
+from longlive.precision import Precision
+from longlive.quantization import quantize
 from longlive.text_encoder import TextEncoder, build_text_encoder, convert_umt5_keys, load_tokenizer
 from longlive.transformer import CausalWanTransformer
 from longlive.vae import WanVAE
@@ -82,22 +84,27 @@ def load_text_encoder(
     return _filled(build_text_encoder(config, device="meta"), state, path, dtype, device)
 
 
-def load_model(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> Model:
+def load_model(folder: Path, dtype: Precision | torch.dtype, device: torch.device | str = "cpu") -> Model:
     """A model folder: config.json, {transformer,vae,text_encoder}.safetensors and tokenizer.json."""
     video = load_video_model(folder, dtype, device)
     text_encoder = load_prompt_encoder(folder, dtype, device)
     return Model(video.config, video.transformer, video.decoder, video.dtype, video.device, text_encoder)
 
 
-def load_video_model(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> VideoModel:
+def load_video_model(folder: Path, dtype: Precision | torch.dtype, device: torch.device | str = "cpu") -> VideoModel:
     """A model folder without the parts that read prompts."""
     config = read_config(folder / "config.json")
+    precision = Precision.of(dtype)
+    dtype = precision.dtype
     transformer = load_transformer(folder / "transformer.safetensors", config.transformer, dtype, device)
+    quantize(transformer, precision)
     vae = load_vae(folder / "vae.safetensors", config.vae, dtype, device)
     return VideoModel(config, transformer, vae, dtype, torch.device(device))
 
 
-def load_prompt_encoder(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> TextEncoder:
+def load_prompt_encoder(
+    folder: Path, dtype: Precision | torch.dtype, device: torch.device | str = "cpu"
+) -> TextEncoder:
     """The parts of a model folder that read prompts: the text encoder with its tokenizer."""
     config = read_config(folder / "config.json")
     try:
@@ -111,6 +118,7 @@ def load_prompt_encoder(folder: Path, dtype: torch.dtype, device: torch.device |
             f"the tokenizer in {folder} has {tokenizer.get_vocab_size()} tokens, "
             f"the text encoder {config.text_encoder.vocab_size}; take the files of one model"
         )
+    dtype = Precision.of(dtype).dtype
     encoder = load_text_encoder(folder / "text_encoder.safetensors", config.text_encoder, dtype, device)
     return TextEncoder(encoder, tokenizer, config.transformer.text_len)
 

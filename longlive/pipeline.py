@@ -15,7 +15,7 @@ from longlive.config import ModelConfig
 from longlive.config_file import read_config
 from longlive.errors import CheckpointError, InputError
 from longlive.model import Model, VideoModel
-from longlive.precision import choose_dtype
+from longlive.precision import Precision, choose_dtype
 from longlive.rollout import SwitchMode
 from longlive.stream import VideoStream
 from longlive.text_encoder import TextEncoder
@@ -23,7 +23,9 @@ from longlive.text_encoder import TextEncoder
 PRESETS = ("tiny",)
 
 
-def load_model(name: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Model:
+def load_model(
+    name: str | Path, dtype: Precision | torch.dtype | None = None, device: torch.device | str | None = None
+) -> Model:
     """A preset's model or the one in a folder.
 
     Without `device` a GPU if there is one; without `dtype` the faster one there, by timing. Raises CheckpointError.
@@ -33,7 +35,7 @@ def load_model(name: str | Path, dtype: torch.dtype | None = None, device: torch
 
 
 def load_video_model(
-    name: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    name: str | Path, dtype: Precision | torch.dtype | None = None, device: torch.device | str | None = None
 ) -> VideoModel:
     """`load_model` without the parts that read prompts, and without the libraries that these need."""
     folder, place = model_folder(name), choose_device(device)
@@ -41,7 +43,7 @@ def load_video_model(
 
 
 def load_prompt_encoder(
-    name: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    name: str | Path, dtype: Precision | torch.dtype | None = None, device: torch.device | str | None = None
 ) -> TextEncoder:
     """Only the parts of `load_model` that read prompts."""
     folder, place = model_folder(name), choose_device(device)

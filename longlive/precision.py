@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from longlive.config import ModelConfig
 
 CLEARLY_FASTER = 0.8  # bfloat16 must need at most this share of float32's time: a tie goes to the exact format
-_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
+ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 class Precision(StrEnum):
@@ -33,7 +33,7 @@ class Precision(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Precision | None:
-        return cls(_ALIASES[value]) if isinstance(value, str) and value in _ALIASES else None
+        return cls(ALIASES[value]) if isinstance(value, str) and value in ALIASES else None
 
     @classmethod
     def of(cls, dtype: Precision | torch.dtype) -> Precision:
@@ -46,6 +46,9 @@ class Precision(StrEnum):
         import torch
 
         return torch.float32 if self is Precision.float32 else torch.bfloat16
+
+
+PLAIN = (Precision.float32, Precision.bfloat16)
 
 
 def choose_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
