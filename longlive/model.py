@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from longlive.config import LIGHT_WIDTH_DIVISOR, DecoderName, ModelConfig, VAEConfig
 from longlive.decoder import DecoderState, VideoDecoder
+from longlive.identity import model_identity
 from longlive.noise import NoiseSource, chunk_noise
+from longlive.precision import Precision
+from longlive.quantization import quantize
 from longlive.rollout import Rollout
 from longlive.taehv import TAEHVConfig, TAEHVDecoder
 from longlive.transformer import CausalWanTransformer
 from longlive.vae import WanDecoder
 
 if TYPE_CHECKING:
-    from longlive.precision import Precision
     from longlive.text_encoder import TextEncoder
 
 RANDOM_SEED = 0
@@ -30,7 +32,7 @@ class VideoModel:
     """What makes frames of embedded prompts: all that a process needs whose prompts are read elsewhere.
 
     Shared by all sessions of the process; what belongs to one session is in `rollout` and `decoder_state`. `dtype` is
-    that of everything that is not quantised.
+    that of everything that is not quantised; `identity` is what `model_identity` says of the weights.
     """
 
     config: ModelConfig
@@ -38,6 +40,7 @@ class VideoModel:
     decoder: VideoDecoder
     dtype: torch.dtype
     device: torch.device
+    identity: str
 
     def rollout(self, prompt: Tensor, seed: int, *, noise: NoiseSource = chunk_noise) -> Rollout:
         """A new video under the prompt with these embeddings [1, L, text_dim]."""
@@ -97,8 +100,6 @@ def build_video_model(
 
     No weight is left at zero, so that a video moves and depends on its prompt.
     """
-    from longlive.quantization import quantize
-
     place = torch.device(device)
     with torch.random.fork_rng([place] if place.type == "cuda" else []), place:
         torch.manual_seed(RANDOM_SEED)
@@ -108,4 +109,4 @@ def build_video_model(
     for network in (transformer, frame_maker):
         network.to(place, precision.dtype).requires_grad_(False).eval()
     quantize(transformer, precision)
-    return VideoModel(config, transformer, frame_maker, precision.dtype, place)
+    return VideoModel(config, transformer, frame_maker, precision.dtype, place, model_identity(config, ()))

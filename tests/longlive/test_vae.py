@@ -113,34 +113,6 @@ def test_a_lost_state_shows(vae: WanVAE, latents: Tensor, golden: Tensor) -> Non
     assert (wiped - golden[:, 9:21]).abs().max() > 0.1
 
 
-def test_interleaved_sessions_are_bit_equal_to_each_alone(vae: WanVAE, latents: Tensor) -> None:
-    videos = [latents, latents.flip(1)]
-    alone = []
-    for video in videos:
-        state = fresh_state(vae, video)
-        alone.append([vae.decode(chunk, state) for chunk in video.split(3, dim=1)])
-
-    states = [fresh_state(vae, video) for video in videos]
-    for step, chunks in enumerate(zip(*(video.split(3, dim=1) for video in videos), strict=True)):
-        for session, chunk in enumerate(chunks):
-            assert torch.equal(vae.decode(chunk, states[session]), alone[session][step])
-
-
-def test_a_copied_state_continues_the_same_video(vae: WanVAE, latents: Tensor) -> None:
-    state = fresh_state(vae, latents)
-    vae.decode(latents[:, :3], state)
-    copy = DecoderState([history.clone() for history in state.history], state.latents_seen)
-    assert torch.equal(vae.decode(latents[:, 3:6], state), vae.decode(latents[:, 3:6], copy))
-
-
-def test_state_tensors_stay_the_same_memory(vae: WanVAE, latents: Tensor) -> None:
-    state = fresh_state(vae, latents)
-    addresses = [history.data_ptr() for history in state.history]
-    for chunk in latents.split(3, dim=1):
-        vae.decode(chunk, state)
-    assert [history.data_ptr() for history in state.history] == addresses
-
-
 def test_bfloat16_decode_stays_close(io: dict[str, Tensor], latents: Tensor, golden: Tensor) -> None:
     vae = build(golden_dir("wan") / "config.json", io).requires_grad_(False)
     vae.load_state_dict(load_file(golden_dir("wan") / "vae_decoder_weights.safetensors"), strict=False)
