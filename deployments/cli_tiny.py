@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli_input import DTypeOption, Mode, ModelOption, WrongInput, load_model, users_input
+from deployments.cli_input import DTypeOption, Mode, ModelOption, WrongInput, load_model, precision_among, users_input
 from deployments.cli_report import provenance
+from longlive.precision import Precision
 from longlive.tiny.training import MAX_PROCESSES, PROCESSES
 
 if TYPE_CHECKING:
-    from longlive.tiny.evaluation import Adherence, Interval, SwitchAdherence
+    from longlive.tiny.evaluation import Adherence, Interval, PairedAdherence, SwitchAdherence
 
 train_app = typer.Typer(rich_markup_mode=None, help="Train a model from nothing.")
 eval_app = typer.Typer(rich_markup_mode=None, help="Judge a model by what its videos show.")
@@ -71,15 +72,23 @@ def eval_tiny(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of lines.")] = False,
     model: ModelOption = "tiny",
     dtype: DTypeOption = None,
+    against: Annotated[
+        Precision | None,
+        typer.Option(
+            parser=precision_among(*Precision), metavar="FORMAT", help="Compare with this format, video by video."
+        ),
+    ] = None,
 ) -> None:
     """How much of what the videos of held-out scenes show, read from their pixels, matches their prompts."""
     chosen = parse_seeds(seeds)
+    if against and switch:
+        raise WrongInput("--against compares videos under one prompt; leave --switch out")
     with users_input():
         engine = load_model(model, dtype)
     from rich.console import Console
     from rich.progress import Progress
 
-    from longlive.tiny.evaluation import evaluate, evaluate_switch
+    from longlive.tiny.evaluation import evaluate, evaluate_pair, evaluate_switch
 
     with users_input(), Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("scenes", total=len(chosen))
@@ -87,12 +96,14 @@ def eval_tiny(
         def made() -> None:
             progress.advance(bar)
 
-        if switch is None:
-            document = adherence_document(evaluate(engine, chosen, made))
-        else:
+        if switch is not None:
             document = switch_document(switch, evaluate_switch(engine, chosen, switch.value, made))
+        elif against is not None:
+            document = pair_document(against, evaluate_pair(engine, load_model(model, against), chosen, made))
+        else:
+            document = adherence_document(evaluate(engine, chosen, made))
     if as_json:
-        judged = {"model": engine.config.name, "dtype": str(engine.dtype).removeprefix("torch."), "seeds": seeds}
+        judged = {"model": engine.config.name, "dtype": (dtype or Precision.of(engine.dtype)).value, "seeds": seeds}
         print(json.dumps(document | judged | provenance(), indent=2))
     else:
         for line in lines(document):
@@ -114,6 +125,22 @@ def adherence_document(result: Adherence) -> dict[str, Any]:
         "attributes": result.attributes,
         "control": result.control,
         "chance": result.chance,
+    }
+
+
+def pair_document(against: Precision, result: PairedAdherence) -> dict[str, Any]:
+    """Shares as everywhere; differences in points, hundredths of all readouts."""
+    bounds = result.difference
+    return {
+        "n": result.n,
+        "readouts": result.readouts,
+        "overall": result.overall,
+        "against_dtype": against.value,
+        "against": result.against,
+        "difference_points": 100 * bounds.mean,
+        "difference_points_95": [100 * bounds.low, 100 * bounds.high],
+        "attribute_points": {name: 100 * share for name, share in result.attributes.items()},
+        "psnr_db": result.psnr,
     }
 
 

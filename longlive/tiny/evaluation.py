@@ -1,7 +1,7 @@
 """`longlive eval tiny`: what the model's videos show, read from pixels, against what their prompts say.
 
 One held-out scene per seed, generated with the served sampler. As a control, the same videos are held against another
-scene's prompt: what a model would score that ignores its prompt.
+scene's prompt: what a model would score that ignores its prompt. Two models are compared on the same scenes and seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from longlive.rollout import SwitchMode
 from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
 from longlive.tiny.readouts import MIN_FRAMES, matches
-from longlive.tiny.world import ATTRIBUTES, FPS, SIZE, draw_change, draw_scene
+from longlive.tiny.world import ATTRIBUTES, FPS, SIZE, Scene, draw_change, draw_scene
 
 SETTLE_SECONDS = 3.0  # a video is judged from here on
 SWITCH_SECONDS = 3.0  # a switch comes here
@@ -67,21 +67,63 @@ class SwitchAdherence:
     attributes: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class PairedAdherence:
+    """Two models on the same `n` scenes and seeds; `readouts` = n x attributes.
+
+    `overall` and `against` are their shares, `difference` the first less the second, per video. `psnr` (dB) is that of
+    the first's judged frames as a copy of the second's, from the error over all videos; none if they are the same.
+    """
+
+    n: int
+    readouts: int
+    overall: float
+    against: float
+    difference: Interval
+    attributes: dict[str, float]
+    psnr: float | None
+
+
 def evaluate(model: Model, seeds: range, progress: Callable[[], None] = lambda: None) -> Adherence:
     """Adherence after 3 seconds. InputError for an empty range of seeds or a model of another picture."""
     _check(model, seeds)
     hits: list[dict[str, bool]] = []
     control: list[bool] = []
     for seed in seeds:
-        rng = random.Random(seed)
-        scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)
-        stream = VideoStream(model, model.encode([full_caption(rng, scene)]), seed)
-        frames = _frames(stream, round(SETTLE_SECONDS * FPS), JUDGED_FRAMES)
+        scene, other, caption = _task(seed)
+        frames = _settled(model, caption, seed)
         hits.append(matches(frames, scene))
         control += matches(frames, other).values()
         progress()
     chance = sum(1 / len(values) for values in ATTRIBUTES.values()) / len(ATTRIBUTES)
     return Adherence(len(hits), _overall(hits), _by_attribute(hits), sum(control) / len(control), chance)
+
+
+def evaluate_pair(
+    model: Model, against: Model, seeds: range, progress: Callable[[], None] = lambda: None
+) -> PairedAdherence:
+    """What `evaluate` judges, of two models whose videos differ in nothing else. Errors as above."""
+    _check(model, seeds)
+    _check(against, seeds)
+    pairs: list[tuple[dict[str, bool], dict[str, bool]]] = []
+    squares: list[float] = []
+    for seed in seeds:
+        scene, _, caption = _task(seed)
+        frames, others = _settled(model, caption, seed), _settled(against, caption, seed)
+        pairs.append((matches(frames, scene), matches(others, scene)))
+        squares.append((frames.float() - others.float()).square().mean().item())
+        progress()
+    first, second = zip(*pairs, strict=True)
+    error = sum(squares) / len(squares)
+    return PairedAdherence(
+        n=len(pairs),
+        readouts=len(pairs) * len(ATTRIBUTES),
+        overall=_overall(first).mean,
+        against=_overall(second).mean,
+        difference=Interval.of([(sum(a.values()) - sum(b.values())) / len(a) for a, b in pairs]),
+        attributes={name: sum(a[name] - b[name] for a, b in pairs) / len(pairs) for name in ATTRIBUTES},
+        psnr=10 * math.log10(255**2 / error) if error else None,
+    )
 
 
 def evaluate_switch(
@@ -112,6 +154,19 @@ def evaluate_switch(
         SwitchAdherence(len(hits[a]), a, _overall(hits[a]), Interval.of(changed[a]), _by_attribute(hits[a]))
         for a in AFTER_SECONDS
     ]
+
+
+def _task(seed: int) -> tuple[Scene, Scene, str]:
+    """A held-out scene, another one, and words for the first."""
+    rng = random.Random(seed)
+    scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)
+    return scene, other, full_caption(rng, scene)
+
+
+def _settled(model: Model, caption: str, seed: int) -> Tensor:
+    """The frames that are judged of a video under one prompt, `[24, 3, 64, 64]` uint8."""
+    stream = VideoStream(model, model.encode([caption]), seed)
+    return _frames(stream, round(SETTLE_SECONDS * FPS), JUDGED_FRAMES)
 
 
 def _check(model: Model, seeds: range) -> None:
