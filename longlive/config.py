@@ -158,6 +158,10 @@ class RolloutConfig(_Config):
                 f"window_frames {self.window_frames} must be -1 or hold the sink and a chunk, "
                 f"{self.sink_frames} + {self.chunk_frames} frames"
             )
+        if self.at_limit == "rebase" and self.window_frames == -1:
+            raise ValueError(
+                "at_limit 'rebase' needs a limited window, or what is attended to outgrows the positions"
+            )
         if self.at_limit == "rebase" and self.max_positions < self.window_frames + self.chunk_frames:
             raise ValueError(
                 f"max_positions {self.max_positions} must hold the window and a chunk, "
@@ -216,6 +220,11 @@ class ModelConfig(_Config):
         """Channels, height and width of one latent frame."""
         stride = self.vae.spatial_stride
         return self.vae.z_dim, self.height // stride, self.width // stride
+
+    def first_frame(self, chunk: int) -> int:
+        """Number of the first pixel frame of a chunk; both are counted from 0."""
+        latents = chunk * self.rollout.chunk_frames
+        return 1 + (latents - 1) * self.vae.temporal_stride if latents else 0
 
     def __post_init__(self) -> None:
         self._require_positive("height", "width", "fps")

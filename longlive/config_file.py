@@ -28,6 +28,11 @@ def parse(kind: type[C], values: object) -> C:
     return TypeAdapter(kind).validate_python(values)
 
 
+def parse_json(kind: type[C], text: bytes) -> C:
+    """`parse` of JSON."""
+    return TypeAdapter(kind).validate_json(text)
+
+
 def to_json(config: Any, indent: int | None = None) -> str:
     """What `read_config` reads."""
     return TypeAdapter(type(config)).dump_json(config, indent=indent).decode()

@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used: what is wrong with it, and what to do."""
+
+
+class SnapshotError(Exception):
+    """A snapshot that cannot be gone on from: why, and what to do."""

@@ -8,16 +8,14 @@ slots and positions in tensors; `attend` then only computes, so that it never wa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from longlive.attention import attend
+from longlive.config import Positions
 from longlive.rope import RotaryTable, rotate
 from longlive.upload import upload
-
-Positions = Literal["absolute", "relative"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class _Pass:
 
 
 class KVCache:
-    """A `SelfAttentionMemory` that remembers. `absolute` positions store rotated keys and count frames of the video;
-    `relative` ones store plain keys and count attended slots, so that they never grow.
+    """A `SelfAttentionMemory` that remembers. `absolute` positions store rotated keys and count frames of the video,
+    from `offset` on; `relative` ones store plain keys and count attended slots, so that they never grow.
     """
 
     def __init__(
@@ -56,7 +54,8 @@ class KVCache:
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.fill = 0  # slots in use
         self.end = 0  # latent frames of the video seen
-        self._origin = 0  # frame in slot 0 when the cache was last empty
+        self.offset = 0  # the frame whose absolute position is 0
+        self.origin = 0  # frame in slot 0 when the cache was last empty
         self._order = list(range(frames))  # time order -> ring slot
         self._rotary = rotary
         self._relative = positions == "relative"
@@ -86,7 +85,7 @@ class KVCache:
             if not rewrite:
                 self._advance(frames)
             first = self.fill - count
-            kept = max(self.sink - first, 0) if rewrite and keep_sink and frames.start > self._origin else 0
+            kept = max(self.sink - first, 0) if rewrite and keep_sink and frames.start > self.origin else 0
             write = self._order[min(first + kept, self.fill) : self.fill]
             before = first
         else:
@@ -119,12 +118,20 @@ class KVCache:
 
     def rewritable(self, *, keep_sink: bool) -> range:
         """The frames that a rewrite of the whole window can change; the sink is kept once frames have left."""
-        kept = min(self.sink, self.fill) if keep_sink and self.end - self.fill > self._origin else 0
+        kept = min(self.sink, self.fill) if keep_sink and self.end - self.fill > self.origin else 0
         return range(self.end - self.fill + kept, self.end)
 
     def clear(self) -> None:
         """Forget everything but the time: the next frames fill empty slots and become the new sink."""
-        self.fill, self._origin, self._pass = 0, self.end, None
+        self.restart(self.end)
+
+    def restart(self, origin: int) -> None:
+        """Forget everything, to be filled anew with what remains of a video that began in slot 0 with `origin`."""
+        self.fill, self.origin, self._pass = 0, origin, None
+
+    def skip_to(self, frame: int, offset: int) -> None:
+        """Go on with `frame`, although the frames before it may be missing, and count positions from `offset` on."""
+        self.end, self.offset, self._pass = frame, offset, None
 
     def ordered(self, layer: int) -> tuple[Tensor, Tensor]:
         """Copies of a layer's keys and values [B, frames, S, heads, head_dim] in time order; unused slots are zero."""
@@ -159,7 +166,7 @@ class KVCache:
             if whole:  # slots are read as they lie, so each needs the position of its place in time
                 positions = torch.tensor(attended).argsort()
         else:
-            query_positions = torch.arange(frames.start, frames.stop)
+            query_positions = torch.arange(frames.start - self.offset, frames.stop - self.offset)
         self._reserve(total, gather=not whole)
         self._pass = _Pass(
             key=key,

@@ -1,22 +1,23 @@
-"""The generation state of one session: makes the next chunk, and takes a new prompt between chunks."""
+"""The generation of one session: makes the next chunk, takes a new prompt between chunks, can be moved elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from longlive.config import RolloutConfig, SamplerConfig
+from longlive.config import RolloutConfig, SamplerConfig, SinkPolicy
+from longlive.errors import InputError
 from longlive.kv_cache import KVCache
 from longlive.noise import NoiseSource, chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass, RolloutPolicy
+from longlive.rollout_state import CleanPass, Coming, PassLog, RolloutState, latents_of
 from longlive.sampler import FewStepSampler, renoise, to_x0
+from longlive.switch import MODES, SwitchMode, SwitchName, blend
 from longlive.transformer import CausalWanTransformer, TimeContext
 from longlive.upload import upload
-
-SwitchMode = Literal["recache", "keep", "clear"]
 
 
 class Rollout:
@@ -54,6 +55,8 @@ class Rollout:
         self._chunk_shape = (prompt.shape[0], config.chunk_frames, *latent_shape)
         self._unfinished: dict[int, Tensor] = {}  # latents of the chunks under way
         self._finished = torch.empty((prompt.shape[0], 0, *latent_shape), device=transformer.device)  # the last window
+        self._log = PassLog(config.sink_frames)
+        self._coming: list[Coming] = []
         self._levels: dict[tuple[int, ...], tuple[TimeContext, Tensor, Tensor]] = {}
         self.cache = KVCache(
             layers=transformer.config.num_layers,
@@ -74,43 +77,148 @@ class Rollout:
 
     @torch.inference_mode()
     def next_chunk(self) -> Tensor:
-        """Clean latents [B, chunk_frames, C, H, W] of the next chunk. ValueError past `max_frames` where it counts."""
-        if self.config.window_frames < 0 and self.frames + self.config.chunk_frames > self.window:
-            raise ValueError(f"a chunk after frame {self.frames} is past max_frames, {self.window}")
+        """Clean latents [B, chunk_frames, C, H, W] of the next chunk.
+
+        Raises InputError where an unlimited window ends at `max_frames`, and where absolute positions end unless the
+        roll-out is to count anew.
+        """
+        self._require_room()
+        self._take_steps()
         for step in self._policy.passes(self.chunk):
             self._run(step)
         latents = self._unfinished.pop(self.chunk)
-        self._finished = torch.cat((self._finished, latents), dim=1)[:, -self.window :]
-        self.chunk += 1
+        self._keep(latents)
         # Drawn while the device is still busy with the passes just queued.
         for step in self._policy.passes(self.chunk):
             self._draw_ahead(step)
         return latents
 
     @torch.inference_mode()
-    def switch(self, prompt: Tensor, mode: SwitchMode = "recache") -> None:
-        """Go on under another prompt, from the next chunk.
+    def switch(self, prompt: Tensor, mode: SwitchMode | SwitchName = "recache") -> None:
+        """Go on under another prompt, from the next chunk, in the way of a mode or of the one with that name.
 
-        `recache` rebuilds the keys and values of the window under it, `keep` leaves them, `clear` is a hard cut.
+        A switch that is still under way (`Blend`) ends where it is.
         """
-        self._read(prompt)
-        if mode == "clear":
-            self.cache.clear()
-        elif mode == "recache":
-            self._recache()
+        steps = (MODES[mode] if isinstance(mode, str) else mode).steps()
+        self._coming = [
+            Coming(self.chunk + later, blend(self._prompt, prompt, step.share), step.memory, step.sink)
+            for later, step in enumerate(steps)
+        ]
+        self._take_steps()
+
+    def state(self) -> RolloutState:
+        """What `restore` goes on from. ValueError for a policy that has begun more than the chunks it has finished."""
+        if self._unfinished:
+            raise ValueError("a roll-out with chunks under way cannot be taken down")
+        return RolloutState(
+            policy=type(self._policy).__name__,
+            seed=self.seed,
+            chunk=self.chunk,
+            prompt=self._prompt,
+            latents=self._finished,
+            sink=self._log.sink,
+            passes=tuple(self._log.passes),
+            coming=tuple(self._coming),
+            origin=self.cache.origin,
+            offset=self.cache.offset,
+        )
+
+    @torch.inference_mode()
+    def restore(self, state: RolloutState) -> None:
+        """Become the roll-out that `state` was taken of, with another seed if this one has one.
+
+        Keys and values are computed anew, by the passes that made them, as far as their frames are still known. So the
+        video goes on without a cut, but not bit by bit as it would have: what has left the window is missing from the
+        past of the oldest frames. ValueError for the state of another policy.
+        """
+        if state.policy != type(self._policy).__name__:
+            raise ValueError(f"a roll-out of {state.policy} cannot go on with {type(self._policy).__name__}")
+        self.chunk, self._noise_ahead, self._coming = state.chunk, {}, list(state.coming)
+        self._finished = state.latents.to(self.transformer.device, torch.float32)
+        self._log.resume(
+            state.passes, state.sink and replace(state.sink, latents=state.sink.latents.to(self._finished))
+        )
+        self._rebuild(state.origin, state.offset)
+        self._read(state.prompt)
+
+    def _require_room(self) -> None:
+        stop = self.frames + self.config.chunk_frames
+        if self.config.window_frames < 0 and stop > self.window:
+            raise InputError(f"a chunk after frame {self.frames} is past max_frames, {self.window}")
+        if self.config.positions == "absolute" and stop - self.cache.offset > self.config.max_positions:
+            if self.config.at_limit == "refuse":
+                raise InputError(
+                    f"latent frame {self.frames} would be past the {self.config.max_positions} positions of the model; "
+                    "use relative positions, or at_limit 'rebase' to count anew there"
+                )
+            self._rebase()
+
+    def _take_steps(self) -> None:
+        while self._coming and self._coming[0].chunk <= self.chunk:
+            step = self._coming.pop(0)
+            self._read(step.prompt)
+            if step.memory == "forget":
+                self.cache.clear()
+                self._log.clear()
+            elif step.memory == "rebuild":
+                self._recache(step.sink or self.config.sink_policy)
 
     def _read(self, prompt: Tensor) -> None:
+        self._prompt = prompt
         with torch.inference_mode():
             self._text = self.transformer.encode_text(prompt.to(self.transformer.device))
 
-    def _recache(self) -> None:
+    def _recache(self, sink: SinkPolicy) -> None:
         """One forward over the clean latents of the window, in which all frames see each other."""
-        frames = self.cache.rewritable(keep_sink=self.config.sink_policy == "keep")
+        keep = sink == "keep"
+        frames = self.cache.rewritable(keep_sink=keep)
         if not frames:
             return
-        self.cache.begin(frames, keep_sink=self.config.sink_policy == "keep")
+        rewrites_sink = frames.start == self.cache.end - self.cache.fill
+        self.cache.begin(frames, keep_sink=keep)
+        latents = self._finished[:, -len(frames) :]
+        self._forward_clean(frames, latents)
+        if rewrites_sink:
+            self._log.replace_sink(latents, frames.start, frames.start - self.cache.offset)
+        self._log.add(CleanPass(frames, self._prompt), self._held())
+
+    def _rebase(self) -> None:
+        """Count positions anew, from the sink on and as if the window had always followed it."""
+        sink = self._log.sink
+        sunk = sink.frames if sink else range(0)
+        after = (max(made.frames.start, sunk.stop) for made in self._log.passes if made.frames.stop > sunk.stop)
+        if sink:
+            self._log.sink = replace(sink, position=0)
+        prompt = self._prompt
+        self._rebuild(self.cache.origin, offset=min(after, default=self.frames) - len(sunk))
+        self._read(prompt)
+
+    def _rebuild(self, origin: int, offset: int) -> None:
+        """Make the keys and values of the logged passes anew; positions behind the sink count from `offset` on."""
+        sink = self._log.sink
+        self.cache.restart(origin)
+        for made in self._log.passes:
+            sunk = sink is not None and made.frames.start in sink.frames
+            self.cache.skip_to(made.frames.start, sink.first - sink.position if sink and sunk else offset)
+            self._read(made.prompt)
+            self.cache.begin(made.frames)
+            self._forward_clean(made.frames, latents_of(made.frames, sink, self._finished, self.frames))
+        self.cache.skip_to(self.frames, offset)
+
+    def _forward_clean(self, frames: range, latents: Tensor) -> None:
         time, _, _ = self._level((self._sampler.steps,) * len(frames))
-        self.transformer(self._finished[:, -len(frames) :], time, self._text, self.cache)
+        self.transformer(latents, time, self._text, self.cache)
+
+    def _held(self) -> range:
+        return range(self.frames - self._finished.shape[1], self.frames)
+
+    def _keep(self, latents: Tensor) -> None:
+        """A chunk is finished: its latents are the newest of the window."""
+        frames = range(self.frames, self.frames + self.config.chunk_frames)
+        self._finished = torch.cat((self._finished, latents), dim=1)[:, -self.window :]
+        self.chunk += 1
+        self._log.fill_sink(latents, frames.start, frames.start - self.cache.offset)
+        self._log.add(CleanPass(frames, self._prompt), self._held())
 
     def _run(self, step: ForwardPass) -> None:
         chunks = self._chunks(step)

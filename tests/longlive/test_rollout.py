@@ -12,7 +12,8 @@ from torch.utils._pytree import tree_leaves
 from longlive.config import RolloutConfig, SamplerConfig
 from longlive.noise import chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass
-from longlive.rollout import Rollout, SwitchMode
+from longlive.rollout import Rollout
+from longlive.switch import SwitchName
 from longlive.sampler import FewStepSampler
 from longlive.transformer import CausalWanTransformer
 from tests.longlive.moving_window import LiteralMemory
@@ -83,7 +84,7 @@ def test_the_guard_of_a_step_sees_syncs_and_allocations() -> None:
 @pytest.mark.parametrize("mode", ["recache", "keep", "clear"])
 @pytest.mark.parametrize("positions", ["absolute", "relative"])
 def test_alternating_rollouts_give_what_each_gives_alone(
-    transformer: CausalWanTransformer, mode: SwitchMode, positions: str
+    transformer: CausalWanTransformer, mode: SwitchName, positions: str
 ) -> None:
     def steps(seed: int) -> Iterator[Tensor]:
         rollout = small_rollout(transformer, seed, positions=positions)
@@ -122,7 +123,7 @@ def test_memory_stays_the_same_however_long_the_video(transformer: CausalWanTran
 
 @pytest.mark.parametrize("mode", ["recache", "keep", "clear"])
 def test_a_switch_changes_the_next_chunk_and_nothing_before(
-    transformer: CausalWanTransformer, mode: SwitchMode
+    transformer: CausalWanTransformer, mode: SwitchName
 ) -> None:
     plain, switched = small_rollout(transformer), small_rollout(transformer)
     for before, same in zip(chunks(plain, 4), chunks(switched, 4), strict=True):
@@ -178,7 +179,7 @@ def test_the_chunk_policy_denoises_in_order_and_then_stores_the_clean_chunk() ->
     assert all(step.frames == range(6, 9) and step.store for step in passes)
 
 
-def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: SwitchMode) -> Tensor:
+def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: SwitchName) -> Tensor:
     """Sections 3 to 5 of the reference sheet, step by step, with the configuration, seed and model of a roll-out."""
     transformer, config = like.transformer, like.config
     memory = LiteralMemory(transformer, config.window_frames, config.sink_frames, config.positions, *LATENT[1:])
@@ -229,7 +230,7 @@ def literal_video(like: Rollout, count: int, switches: Mapping[int, int], mode: 
 def test_windows_sinks_and_repeated_switches_follow_the_reference_read_literally(
     transformer: CausalWanTransformer,
     positions: str,
-    mode: SwitchMode,
+    mode: SwitchName,
     window: int,
     sink: int,
     size: int,

@@ -1,0 +1,214 @@
+"""A roll-out as bytes, small enough to be stored after every chunk, and made of parts that are stored once.
+
+A part is the latents of a chunk or of the sink, or the embeddings of a prompt; it is named by the digest of what it
+holds. The head names the parts, so that the next snapshot of a video adds one chunk's latents and a new head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from longlive.config import SinkPolicy
+from longlive.errors import SnapshotError
+from longlive.rollout_state import CleanPass, Coming, RolloutState, Sink
+from longlive.switch import MemoryAction
+
+MAGIC = b"LONGLIVE"
+VERSION = 1
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class SinkHead:
+    part: str
+    first: int
+    position: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class PassHead:
+    first: int
+    frames: int
+    prompt: str
+
+
+@dataclass(frozen=True)
+class ComingHead:
+    chunk: int
+    prompt: str
+    memory: MemoryAction
+    sink: SinkPolicy | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """Everything but tensors. `part` and `prompt` are names of parts; frames are latent frames."""
+
+    model: str
+    policy: str
+    seed: int
+    chunk: int
+    prompt: str
+    latents: tuple[str, ...]
+    sink: SinkHead | None
+    passes: tuple[PassHead, ...]
+    coming: tuple[ComingHead, ...]
+    origin: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A roll-out between two chunks, on the CPU, with latents in the number format that the model reads them in.
+
+    A roll-out that is restored from it goes on without a cut, but not bit by bit as the original would have. Its sink
+    is exact if `head.sink.exact`; else an early recache had written it together with frames that are gone.
+    """
+
+    head: Head
+    parts: Mapping[str, Tensor]
+
+    @staticmethod
+    def take(
+        model: str, state: RolloutState, chunk_frames: int, dtype: torch.dtype, earlier: Snapshot | None = None
+    ) -> Snapshot:
+        """Of a roll-out of the model with this identity. Parts that `earlier` has too are shared with it."""
+        parts: dict[str, Tensor] = {}
+        shared = earlier.parts if earlier else {}
+
+        def add(tensor: Tensor) -> str:
+            tensor = tensor.detach().cpu().contiguous()
+            name = _digest(tensor)
+            parts[name] = shared.get(name, tensor)
+            return name
+
+        def prompt(embeddings: Tensor) -> str:
+            return add(_without_absent_rows(embeddings))
+
+        end = state.chunk * chunk_frames
+        first = end - state.latents.shape[1]
+        cuts = range(end, first, -chunk_frames)
+        pieces = [state.latents[:, max(cut - chunk_frames, first) - first : cut - first] for cut in reversed(cuts)]
+        sink = state.sink
+        head = Head(
+            model=model,
+            policy=state.policy,
+            seed=state.seed,
+            chunk=state.chunk,
+            prompt=prompt(state.prompt),
+            latents=tuple(add(piece.to(dtype)) for piece in pieces),
+            sink=sink and SinkHead(add(sink.latents.to(dtype)), sink.first, sink.position, sink.exact),
+            passes=tuple(PassHead(made.frames.start, len(made.frames), prompt(made.prompt)) for made in state.passes),
+            coming=tuple(ComingHead(step.chunk, prompt(step.prompt), step.memory, step.sink) for step in state.coming),
+            origin=state.origin,
+            offset=state.offset,
+        )
+        return Snapshot(head, parts)
+
+    def state(self) -> RolloutState:
+        """What `Rollout.restore` takes."""
+        head, parts = self.head, self.parts
+        sink = head.sink
+        return RolloutState(
+            policy=head.policy,
+            seed=head.seed,
+            chunk=head.chunk,
+            prompt=parts[head.prompt],
+            latents=torch.cat([parts[name] for name in head.latents], dim=1),
+            sink=sink and Sink(sink.first, sink.position, parts[sink.part], sink.exact),
+            passes=tuple(
+                CleanPass(range(made.first, made.first + made.frames), parts[made.prompt]) for made in head.passes
+            ),
+            coming=tuple(Coming(step.chunk, parts[step.prompt], step.memory, step.sink) for step in head.coming),
+            origin=head.origin,
+            offset=head.offset,
+        )
+
+    def fork(self, seed: int) -> Snapshot:
+        """The same past, to go on from with the noise of another seed."""
+        return replace(self, head=replace(self.head, seed=seed))
+
+    def pack(self, known: Collection[str] = ()) -> bytes:
+        """As bytes, without the parts whose names are `known`: `unpack` wants those back."""
+        from safetensors.torch import save
+
+        from longlive.config_file import to_json
+
+        head = to_json(self.head).encode()
+        body = len(head).to_bytes(4) + head + save({name: self.parts[name] for name in self.parts if name not in known})
+        return MAGIC + VERSION.to_bytes(2) + _checksum(body) + body
+
+    @staticmethod
+    def unpack(data: bytes, known: Mapping[str, Tensor] | None = None) -> Snapshot:
+        """What `pack` made, with its missing parts among the `known` ones. Raises SnapshotError."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from longlive.config_file import parse_json
+
+        start = len(MAGIC)
+        if data[:start] != MAGIC:
+            raise SnapshotError("this is no snapshot; give a file that was written as one")
+        version = int.from_bytes(data[start : start + 2])
+        if version > VERSION:
+            raise SnapshotError(
+                f"the snapshot has version {version}, this release reads up to {VERSION}; go on with a newer release"
+            )
+        checksum, body = data[start + 2 :][:DIGEST_BYTES], data[start + 2 + DIGEST_BYTES :]
+        if checksum != _checksum(body):
+            raise SnapshotError("the snapshot is damaged (its checksum is wrong); copy it again or take an earlier one")
+        length = int.from_bytes(body[:4])
+        try:
+            head = parse_json(Head, body[4 : 4 + length])
+            parts = load(body[4 + length :])
+        except (ValueError, SafetensorError) as error:
+            raise SnapshotError(f"the snapshot is damaged ({error}); take an earlier one") from error
+        complete = {**(known or {}), **parts}
+        names = _names(head)
+        if missing := names - complete.keys():
+            raise SnapshotError(f"the snapshot lacks {len(missing)} of its parts; give those of the snapshot before it")
+        if wrong := [name for name in names if _digest(complete[name]) != name]:
+            raise SnapshotError(f"{len(wrong)} parts of the snapshot are not what they were; take an earlier one")
+        return Snapshot(head, {name: complete[name] for name in names})
+
+    def save(self, path: Path) -> None:
+        """Writes a file that holds every part, in one step. Raises OSError."""
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_bytes(self.pack())
+        beside.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> Snapshot:
+        """Raises SnapshotError, or OSError if the file cannot be read."""
+        try:
+            return Snapshot.unpack(path.read_bytes())
+        except SnapshotError as error:
+            raise SnapshotError(f"{path}: {error}") from error
+
+
+def _names(head: Head) -> set[str]:
+    prompts = {head.prompt, *(made.prompt for made in head.passes), *(step.prompt for step in head.coming)}
+    return {*head.latents, *prompts} | ({head.sink.part} if head.sink else set())
+
+
+def _digest(tensor: Tensor) -> str:
+    digest = hashlib.blake2b(f"{tensor.dtype} {list(tensor.shape)}".encode(), digest_size=DIGEST_BYTES)
+    digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
+
+
+def _without_absent_rows(embeddings: Tensor) -> Tensor:
+    """Embeddings [B, L, dim] without the zero rows at their end, which come back when they are read."""
+    used = embeddings.ne(0).any(dim=-1).any(dim=0).nonzero()
+    return embeddings[:, : int(used.max()) + 1 if len(used) else 1]
