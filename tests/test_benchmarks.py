@@ -27,6 +27,18 @@ def test_the_engine_benchmark_says_what_it_measured_and_on_what(untrained_folder
     assert document["commit"]
 
 
+def test_the_decoder_benchmark_compares_every_decoder_in_every_plain_format() -> None:
+    document = json.loads(run(BENCHMARKS / "decoders.py", "--json", "--chunks", 2))
+    results = document["results"]
+    assert (results["picture"], results["frames"], results["threads"]) == ("64x64", 12, 1)
+    for dtype in ("float32", "bfloat16"):
+        assert results[f"wan {dtype}"]["times_as_fast_as_wan"] == 1
+        for name in ("light", "tiny"):
+            assert results[f"{name} {dtype}"]["milliseconds"]["n"] == 2
+            assert results[f"{name} {dtype}"]["times_as_fast_as_wan"] > 0
+    assert document["includes"]["dit"] is False
+
+
 def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path) -> None:
     times = {"n": 3, "median": 123.4, "min": 100.0, "max": 234.5}
     live = {"asked": 2, "accepted": 1, "seconds": 60.0, "stalls": [3], "media_seconds": [60.0]}
