@@ -14,7 +14,8 @@ from deployments.router import PinRouter
 from deployments.settings import Settings
 from deployments.text_encoder import TextEncoder
 from deployments.video_encoder import VideoEncoder
-from longlive.pipeline import default_dtype, model_folder
+from longlive.model_folder import find_model
+from longlive.pipeline import default_precision
 
 # A live viewer holds a call for as long as it watches, so calls are not what limits a replica: slots are.
 _CALLS = 10_000
@@ -34,8 +35,8 @@ def build(settings: Settings, redis_url: str, gpus: int) -> serve.Application:
     device = "cuda" if gpus >= settings.generators else "cpu"
     if settings.dtype is None:
         # Chosen once, for two replicas that choose by timing may not agree.
-        dtype = default_dtype(model_folder(settings.model), torch.device(device))
-        settings = settings.model_copy(update={"dtype": str(dtype).removeprefix("torch.")})
+        config = find_model(settings.model, settings.weights).config
+        settings = settings.model_copy(update={"dtype": default_precision(config, torch.device(device))})
     text_encoder = _deployment(TextEncoder).bind(settings)
     video_encoder = _deployment(VideoEncoder, num_replicas=settings.video_encoders).bind()
     generators = _deployment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,15 @@ class Mode(StrEnum):
     recache = "recache"
     keep = "keep"
     clear = "clear"
+    blend = "blend"
+
+
+class Decoder(StrEnum):
+    """What turns latents into frames."""
+
+    wan = "wan"
+    light = "light"
+    tiny = "tiny"
 
 
 def precision_among(*choices: Precision) -> Callable[[str], Precision]:
@@ -41,7 +51,18 @@ def precision_among(*choices: Precision) -> Callable[[str], Precision]:
     return read
 
 
-ModelOption = Annotated[str, typer.Option("--model", help="A preset ('tiny') or a folder with a model.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A preset ('tiny', 'longlive-1.3b', ...) or a folder with a model.")
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", help="Folder with a preset's files; else $LONGLIVE_WEIGHTS, else ~/.cache/longlive."
+    ),
+]
+DecoderOption = Annotated[
+    Decoder, typer.Option("--decoder", help="What makes pictures: the model's own, or a faster and coarser one.")
+]
 DTypeOption = Annotated[
     Precision | None,
     typer.Option(
@@ -58,22 +79,24 @@ PlainDTypeOption = Annotated[
 @contextmanager
 def users_input() -> Iterator[None]:
     """Around code whose failures are about what the user named or wrote, not about us: any other error is a bug."""
-    from longlive.errors import CheckpointError, InputError
+    from longlive.errors import CheckpointError, InputError, SnapshotError
 
     try:
         yield
-    except (CheckpointError, InputError, OSError) as error:
+    except (CheckpointError, InputError, SnapshotError, OSError) as error:
         raise WrongInput(" ".join(str(error).split())) from error
 
 
-def load_model(name: str, dtype: Precision | None) -> Model:
-    """The engine for one video at a time. Raises CheckpointError."""
+def load_model(
+    name: str, dtype: Precision | None, weights: Path | None = None, decoder: Decoder = Decoder.wan
+) -> Model:
+    """The engine for one video at a time. Raises CheckpointError, InputError."""
     import torch
 
     from longlive import pipeline
-    from longlive.config_file import read_config
+    from longlive.model_folder import find_model
 
-    if read_config(pipeline.model_folder(name) / "config.json").transformer.dim < SMALL_DIM:
+    if find_model(name, weights).config.transformer.dim < SMALL_DIM:
         # One thread is faster than two then, much so on a busy machine. Before the load, which times number formats.
         torch.set_num_threads(1)
-    return pipeline.load_model(name, dtype=dtype)
+    return pipeline.load_model(name, dtype, weights=weights, decoder=decoder.value)

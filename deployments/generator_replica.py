@@ -47,7 +47,7 @@ class GeneratorReplica:
         self._settings = settings
         self._text_encoder = text_encoder
         self._video_encoder = video_encoder
-        model = load_video_model(settings.model, settings.dtype and getattr(torch, settings.dtype))
+        model = load_video_model(settings.model, settings.dtype, weights=settings.weights, decoder=settings.decoder)
         self._generator = self._build(model, _measure(model), redis_url)
         self._running = asyncio.get_running_loop().create_task(self._generator.run(), name="generator")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deployments.session import FRAMES_PER_LATENT, LATENTS_PER_CHUNK
+from longlive.config import DecoderName
 
 
 class CannotStart(Exception):
@@ -36,21 +38,21 @@ def require_redis(url: str) -> None:
         ) from error
 
 
-def require_model(name: str) -> None:
-    """There is such a model, and its chunks are as long as the service counts them."""
-    from longlive.config_file import read_config
-    from longlive.errors import CheckpointError
-    from longlive.pipeline import model_folder
+def require_model(name: str, weights: Path | None, decoder: DecoderName) -> None:
+    """There is such a model, all of its files are there, and its chunks are as long as the service counts them."""
+    from longlive.checkpoints import require_files
+    from longlive.errors import CheckpointError, InputError
+    from longlive.model_folder import find_model
 
     try:
-        folder = model_folder(name)
-        config = read_config(folder / "config.json")
-    except CheckpointError as error:
+        model = find_model(name, weights)
+        require_files(model, decoder)
+    except (CheckpointError, InputError) as error:
         raise CannotStart(_line(error)) from error
-    sizes = config.rollout.chunk_frames, config.vae.temporal_stride
+    sizes = model.config.rollout.chunk_frames, model.config.vae.temporal_stride
     if sizes != (LATENTS_PER_CHUNK, FRAMES_PER_LATENT):
         raise CannotStart(
-            f"the model in {folder} has chunks of {sizes[0]} latent frames of {sizes[1]} frames each; the service can "
+            f"the model '{name}' has chunks of {sizes[0]} latent frames of {sizes[1]} frames each; the service can "
             f"only time {LATENTS_PER_CHUNK} of {FRAMES_PER_LATENT}: use another model, or `longlive generate`"
         )
 

@@ -107,7 +107,7 @@ class Service:
         require_address(settings.host, settings.port)
         if settings.redis_url is not None:
             require_redis(settings.redis_url)
-        require_model(settings.model)
+        require_model(settings.model, settings.weights, settings.decoder)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from longlive.config import DecoderName
+from longlive.precision import Precision
+
 PREFIX = "LONGLIVE_"
 
 Replicas = Annotated[int, Field(ge=1, le=64)]
@@ -35,8 +38,13 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("var"), description="Directory of our own Redis, made if it is missing.")
     model: str = Field("tiny", min_length=1, description="A preset, or a folder with a model.")
-    dtype: Literal["float32", "bfloat16"] | None = Field(
-        None, description="Number format of the model. Not set: the faster one here."
+    weights: Path | None = Field(
+        None, description="Folder with the files of the presets (docs/models.md). Not set: ~/.cache/longlive."
+    )
+    decoder: DecoderName = Field("wan", description="What makes pictures: wan, or the faster light or tiny.")
+    dtype: Precision | None = Field(
+        None,
+        description="float32, bfloat16, int8, int8-weight or fp8. Not set: the faster one of the first two here.",
     )
     generators: Replicas = Field(1, description="Generator replicas; each owns a device or a core.")
     video_encoders: Replicas = Field(1, description="Video encoder replicas.")

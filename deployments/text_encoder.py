@@ -11,8 +11,8 @@ from torch import Tensor
 from deployments import logs
 from deployments.model_view import ModelView, UnreadWords
 from deployments.settings import Settings
-from longlive.config_file import read_config
-from longlive.pipeline import load_prompt_encoder, model_folder
+from longlive.model_folder import find_model
+from longlive.pipeline import load_prompt_encoder
 
 
 class TextEncoder:
@@ -21,8 +21,8 @@ class TextEncoder:
     def __init__(self, settings: Settings) -> None:
         logs.configure(settings.log_level)
         torch.set_num_threads(1)
-        self._encoder = load_prompt_encoder(settings.model, settings.dtype and getattr(torch, settings.dtype))
-        self._config = read_config(model_folder(settings.model) / "config.json")
+        self._encoder = load_prompt_encoder(settings.model, settings.dtype, weights=settings.weights)
+        self._config = find_model(settings.model, settings.weights).config
         self._thread = ThreadPoolExecutor(1, "text-encoder")
 
     async def encode(self, text: str) -> Tensor:

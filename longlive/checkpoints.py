@@ -5,72 +5,87 @@ Modules are built without memory and take the file's tensors as they are, so tha
 
 from __future__ import annotations
 
-import pickle
-import re
-import zipfile
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from longlive.config import TextEncoderConfig, TransformerConfig, VAEConfig
-from longlive.config_file import read_config
-from longlive.errors import CheckpointError
-from longlive.model import Model, VideoModel
+from longlive.config import DecoderName, ModelFiles, TextEncoderConfig, TransformerConfig, VAEConfig
+from longlive.decoder import VideoDecoder
+from longlive.errors import CheckpointError, InputError
+from longlive.identity import model_identity
+from longlive.lora import Adapter, read_adapter
+from longlive.model import Model, VideoModel, build_decoder
+from longlive.model_folder import ModelFolder
 from longlive.precision import Precision
 from longlive.quantization import quantize
+from longlive.state_dicts import SHOWN, read_state_dict
 from longlive.text_encoder import TextEncoder, build_text_encoder, convert_umt5_keys, load_tokenizer
 from longlive.transformer import CausalWanTransformer
 from longlive.vae import WanVAE
+from longlive.vae_names import original_vae_names
 
 if TYPE_CHECKING:
     from transformers import UMT5EncoderModel
 
-WRAPPERS = (
-    "generator",
-    "generator_ema",
-    "generator_lora",
-    "model",
-)  # top-level entries of a training checkpoint, the first one counts
-_WRAPPED = re.compile(r"(^model\.)|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|_orig_mod\.")
-_SHOWN = 4
+_WAN_CLASSES = ("WanModel", "CausalWanModel")
+_WAN_SIZES = {
+    "dim": "dim",
+    "ffn_dim": "ffn_dim",
+    "freq_dim": "freq_dim",
+    "num_heads": "num_heads",
+    "num_layers": "num_layers",
+    "in_dim": "in_channels",
+    "out_dim": "out_channels",
+    "text_len": "text_len",
+    "eps": "eps",
+}  # the names in a Wan folder's config.json, and ours
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file or a torch pickle (tensors only), under their plain names.
-
-    Training checkpoints are unwrapped (`generator`, `generator_ema` or `model`), and prefixes that wrappers of a
-    module left in its names are removed. CheckpointError if the file is missing, damaged, or holds something else.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; give the path of a .safetensors, .pt or .pth file")
-    tensors = _unwrapped(path, _read(path))
-    plain = {_plain_name(name): tensor for name, tensor in tensors.items()}
-    if len(plain) != len(tensors):
-        raise CheckpointError(f"{path} holds a tensor under several prefixes; keep one copy of the weights in it")
-    return plain
-
-
 def load_transformer(
-    path: Path, config: TransformerConfig, dtype: torch.dtype, device: torch.device | str = "cpu"
+    path: Path,
+    config: TransformerConfig,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    *,
+    entry: str = "generator",
+    adapter: Adapter | None = None,
 ) -> CausalWanTransformer:
-    """The DiT of a Wan folder or of a LongLive checkpoint, frozen."""
+    """The DiT of a Wan folder, or that under `entry` of a training checkpoint, frozen.
+
+    An adapter is merged weight by weight in float32, before the cast to `dtype`.
+    """
+    _require_sizes(path, config)
     with torch.device("meta"):
         transformer = CausalWanTransformer(config)
-    return _filled(transformer, read_state_dict(path), path, dtype, device)
+    return _filled(transformer, read_state_dict(path, entry), path, dtype, device, adapter)
 
 
 def load_vae(path: Path, config: VAEConfig, dtype: torch.dtype, device: torch.device | str = "cpu") -> WanVAE:
-    """The video VAE, frozen."""
+    """The whole video VAE, from either layout of names, frozen."""
     with torch.device("meta"):
         vae = WanVAE(config)
-    return _filled(vae, read_state_dict(path), path, dtype, device)
+    return _filled(vae, _vae_tensors(path), path, dtype, device)
+
+
+def load_decoder(
+    name: DecoderName, path: Path, config: VAEConfig, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> VideoDecoder:
+    """What turns the latents of the VAE with this configuration into frames, frozen.
+
+    A whole VAE's file will do; its encoder is not kept. InputError if there is no such decoder for this VAE.
+    """
+    try:
+        with torch.device("meta"):
+            decoder = build_decoder(name, config)
+    except ValueError as error:
+        raise InputError(f"this model can have no decoder '{name}': {error}") from error
+    return _filled(decoder, decoder.own_weights(_vae_tensors(path)), path, dtype, device)
 
 
 def load_text_encoder(
@@ -84,83 +99,101 @@ def load_text_encoder(
     return _filled(build_text_encoder(config, device="meta"), state, path, dtype, device)
 
 
-def load_model(folder: Path, dtype: Precision | torch.dtype, device: torch.device | str = "cpu") -> Model:
-    """A model folder: config.json, {transformer,vae,text_encoder}.safetensors and tokenizer.json."""
-    video = load_video_model(folder, dtype, device)
-    text_encoder = load_prompt_encoder(folder, dtype, device)
-    return Model(video.config, video.transformer, video.decoder, video.dtype, video.device, text_encoder)
+def load_model(model: ModelFolder, precision: Precision, device: torch.device, decoder: DecoderName = "wan") -> Model:
+    """A whole model. Files that are not there are told before anything is read."""
+    require_files(model, decoder)
+    video = load_video_model(model, precision, device, decoder)
+    text_encoder = load_prompt_encoder(model, precision, device)
+    return Model(**vars(video), text_encoder=text_encoder)
 
 
-def load_video_model(folder: Path, dtype: Precision | torch.dtype, device: torch.device | str = "cpu") -> VideoModel:
-    """A model folder without the parts that read prompts."""
-    config = read_config(folder / "config.json")
-    precision = Precision.of(dtype)
-    dtype = precision.dtype
-    transformer = load_transformer(folder / "transformer.safetensors", config.transformer, dtype, device)
+def load_video_model(
+    model: ModelFolder, precision: Precision, device: torch.device, decoder: DecoderName = "wan"
+) -> VideoModel:
+    """A model without the parts that read prompts."""
+    config, files, dtype = model.config, model.config.files, precision.dtype
+    weights = [model.file(file) for file in transformer_files_of(files)]
+    decoder_file = model.file(decoder_file_of(files, decoder))
+    adapter = read_adapter(weights[1], files.adapter) if files.adapter else None
+    transformer = load_transformer(weights[0], config.transformer, dtype, device, entry=files.entry, adapter=adapter)
     quantize(transformer, precision)
-    vae = load_vae(folder / "vae.safetensors", config.vae, dtype, device)
-    return VideoModel(config, transformer, vae, dtype, torch.device(device))
+    frame_maker = load_decoder(decoder, decoder_file, config.vae, dtype, device)
+    return VideoModel(config, transformer, frame_maker, dtype, device, model_identity(config, weights))
 
 
-def load_prompt_encoder(
-    folder: Path, dtype: Precision | torch.dtype, device: torch.device | str = "cpu"
-) -> TextEncoder:
-    """The parts of a model folder that read prompts: the text encoder with its tokenizer."""
-    config = read_config(folder / "config.json")
+def load_prompt_encoder(model: ModelFolder, precision: Precision, device: torch.device) -> TextEncoder:
+    """The parts of a model that read prompts: the text encoder with its tokenizer."""
+    config, files = model.config, model.config.files
+    encoder_file, tokenizer_file = model.file(files.text_encoder), model.file(files.tokenizer)
     try:
-        tokenizer = load_tokenizer(folder)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{error}; a model folder has a tokenizer.json") from error
+        tokenizer = load_tokenizer(tokenizer_file)
     except ValueError as error:
         raise CheckpointError(f"{error}; copy or download it again") from error
     if tokenizer.get_vocab_size() > config.text_encoder.vocab_size:
         raise CheckpointError(
-            f"the tokenizer in {folder} has {tokenizer.get_vocab_size()} tokens, "
+            f"the tokenizer {tokenizer_file} has {tokenizer.get_vocab_size()} tokens, "
             f"the text encoder {config.text_encoder.vocab_size}; take the files of one model"
         )
-    dtype = Precision.of(dtype).dtype
-    encoder = load_text_encoder(folder / "text_encoder.safetensors", config.text_encoder, dtype, device)
+    encoder = load_text_encoder(encoder_file, config.text_encoder, precision.dtype, device)
     return TextEncoder(encoder, tokenizer, config.transformer.text_len)
 
 
-def _read(path: Path) -> object:
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from error
+def require_files(model: ModelFolder, decoder: DecoderName) -> None:
+    """CheckpointError if a file of the model is not there, InputError if it has no such decoder."""
+    files = model.config.files
+    for relative in (
+        *transformer_files_of(files),
+        decoder_file_of(files, decoder),
+        files.text_encoder,
+        files.tokenizer,
+    ):
+        model.file(relative)
+
+
+def transformer_files_of(files: ModelFiles) -> list[str]:
+    """The file of the transformer, and then that of its adapter if there is one."""
+    return [files.transformer, *([files.adapter.file] if files.adapter else [])]
+
+
+def decoder_file_of(files: ModelFiles, decoder: DecoderName) -> str:
+    """The file that a decoder's weights are in. InputError if the model has none."""
+    file = {"wan": files.vae, "light": files.light_decoder, "tiny": files.tiny_decoder}[decoder]
+    if file is None:
+        raise InputError(f"this model has no decoder '{decoder}'; leave --decoder out, or name its file in 'files'")
+    return file
+
+
+def _vae_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        # Old torch files are no zip archives and cannot be mapped into memory.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is no torch file of plain tensors, and nothing else is opened because it could run code; "
-            "save the state dict alone, best as .safetensors"
-        ) from error
-    except (RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); copy or download it again") from error
+        return original_vae_names(read_state_dict(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a video VAE: {error}") from error
 
 
-def _unwrapped(path: Path, content: Any) -> Mapping[str, Tensor]:
-    if isinstance(content, Mapping):
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), content)
-        if inner and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in inner.items()):
-            return inner
-        found = ", ".join(str(name) for name in list(inner)[:_SHOWN]) or "nothing"
-    else:
-        found = type(content).__name__
-    raise CheckpointError(
-        f"{path} holds no state dict (found {found}); it must be one, or have one under {', '.join(WRAPPERS)}"
-    )
+def _require_sizes(path: Path, config: TransformerConfig) -> None:
+    """Holds a Wan folder's own config.json against ours: no tensor's shape tells the number of heads."""
+    try:
+        published: Any = json.loads(path.with_name("config.json").read_bytes())
+    except (OSError, ValueError):
+        return
+    if not isinstance(published, dict) or published.get("_class_name") not in _WAN_CLASSES:
+        return
+    for theirs, ours in _WAN_SIZES.items():
+        if theirs in published and published[theirs] != getattr(config, ours):
+            raise CheckpointError(
+                f"{path.with_name('config.json')} says {theirs} = {published[theirs]}, the model's configuration "
+                f"{ours} = {getattr(config, ours)}; take the files of one model"
+            )
 
 
-def _plain_name(name: str) -> str:
-    while (plain := _WRAPPED.sub("", name)) != name:
-        name = plain
-    return name
-
-
-def _filled(module: M, state: Mapping[str, Tensor], path: Path, dtype: torch.dtype, device: torch.device | str) -> M:
+def _filled(
+    module: M,
+    state: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    adapter: Adapter | None = None,
+) -> M:
     expected = module.state_dict()
     faults = [
         *(f"{name} is missing" for name in expected.keys() - state.keys()),
@@ -172,10 +205,15 @@ def _filled(module: M, state: Mapping[str, Tensor], path: Path, dtype: torch.dty
         ),
     ]
     if faults:
-        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise CheckpointError(
             f"{path} does not fit a {type(module).__name__} of this configuration: "
-            f"{'; '.join(sorted(faults)[:_SHOWN])}{more}. Check that the file and the configuration belong together"
+            f"{'; '.join(sorted(faults)[:SHOWN])}{more}. Check that the file and the configuration belong together; "
+            "`longlive inspect` says what a file holds"
         )
-    module.load_state_dict({name: tensor.to(device, dtype) for name, tensor in state.items()}, assign=True)
+    if adapter:
+        adapter.require_fit(expected)
+    placed = ((name, tensor.to(device)) for name, tensor in state.items())
+    weights = {name: (adapter.merged(name, tensor) if adapter else tensor).to(dtype) for name, tensor in placed}
+    module.load_state_dict(weights, assign=True)
     return module.to(device, dtype).requires_grad_(False).eval()

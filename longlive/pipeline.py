@@ -2,122 +2,110 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from longlive import checkpoints
-from longlive.config import ModelConfig
-from longlive.config_file import read_config
-from longlive.errors import CheckpointError, InputError
+from longlive.clip import Clip, Schedule, Switch, Time, require_prompt, schedule
+from longlive.config import DecoderName, ModelConfig
 from longlive.model import Model, VideoModel
+from longlive.model_folder import ModelFolder, find_model
 from longlive.precision import Precision, choose_dtype
-from longlive.rollout import SwitchMode
 from longlive.stream import VideoStream
+from longlive.switch import SwitchMode, SwitchName
 from longlive.text_encoder import TextEncoder
-
-PRESETS = ("tiny",)
 
 
 def load_model(
-    name: str | Path, dtype: Precision | torch.dtype | None = None, device: torch.device | str | None = None
+    name: str | Path,
+    dtype: Precision | torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    *,
+    weights: Path | None = None,
+    decoder: DecoderName = "wan",
 ) -> Model:
-    """A preset's model or the one in a folder.
+    """The model of a preset, whose files are in the folder `weights`, or the one in a folder of its own.
 
-    Without `device` a GPU if there is one; without `dtype` the faster one there, by timing. Raises CheckpointError.
+    Without `device` a GPU if there is one; without `dtype` the faster one there, by timing; without `weights`
+    $LONGLIVE_WEIGHTS, else ~/.cache/longlive. Raises CheckpointError, and InputError for a decoder it does not have.
     """
-    folder, place = model_folder(name), choose_device(device)
-    return checkpoints.load_model(folder, dtype or default_dtype(folder, place), place)
+    model, place = find_model(name, weights), choose_device(device)
+    return checkpoints.load_model(model, _precision(model, dtype, place), place, decoder)
 
 
 def load_video_model(
-    name: str | Path, dtype: Precision | torch.dtype | None = None, device: torch.device | str | None = None
+    name: str | Path,
+    dtype: Precision | torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    *,
+    weights: Path | None = None,
+    decoder: DecoderName = "wan",
 ) -> VideoModel:
     """`load_model` without the parts that read prompts, and without the libraries that these need."""
-    folder, place = model_folder(name), choose_device(device)
-    return checkpoints.load_video_model(folder, dtype or default_dtype(folder, place), place)
+    model, place = find_model(name, weights), choose_device(device)
+    return checkpoints.load_video_model(model, _precision(model, dtype, place), place, decoder)
 
 
 def load_prompt_encoder(
-    name: str | Path, dtype: Precision | torch.dtype | None = None, device: torch.device | str | None = None
+    name: str | Path,
+    dtype: Precision | torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    *,
+    weights: Path | None = None,
 ) -> TextEncoder:
     """Only the parts of `load_model` that read prompts."""
-    folder, place = model_folder(name), choose_device(device)
-    return checkpoints.load_prompt_encoder(folder, dtype or default_dtype(folder, place), place)
-
-
-def model_folder(name: str | Path) -> Path:
-    """Where the files of a preset or of a folder's model are. Raises CheckpointError if there is no such model."""
-    folder = Path(str(resources.files("longlive"))) / str(name) / "weights" if name in PRESETS else Path(name)
-    if not folder.is_dir():
-        known = ", ".join(PRESETS)
-        raise CheckpointError(f"there is no model '{name}'; name a folder with a config.json, or a preset: {known}")
-    return folder
+    model, place = find_model(name, weights), choose_device(device)
+    return checkpoints.load_prompt_encoder(model, _precision(model, dtype, place), place)
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def default_dtype(folder: Path, device: torch.device) -> torch.dtype:
-    """What `load_model` picks for the model in a folder. Processes that must agree on it ask once and pass it on."""
-    return choose_dtype(read_config(folder / "config.json"), device)
+def default_precision(config: ModelConfig, device: torch.device) -> Precision:
+    """What `load_model` picks for a model. Processes that must agree on it ask once and pass it on."""
+    return Precision.of(choose_dtype(config, device))
 
 
-def generate(
-    model: Model,
-    prompt: str,
-    seconds: float,
-    seed: int = 0,
-    *,
-    switches: Sequence[tuple[float, str]] = (),
-    mode: SwitchMode = "recache",
-) -> Iterator[Tensor]:
-    """A clip of `seconds`, chunk by chunk, as uint8 RGB frames [T, height, width, 3].
+def _precision(model: ModelFolder, dtype: Precision | torch.dtype | None, device: torch.device) -> Precision:
+    return default_precision(model.config, device) if dtype is None else Precision.of(dtype)
 
-    A switch (second, prompt) takes effect with the first chunk that starts at or after its second. Raises InputError,
-    before anything is generated, for an empty prompt, for times outside of the clip and for a switch after the start
-    of its last chunk.
+
+def generate(model: Model, clip: Clip, mode: SwitchMode | SwitchName = "recache") -> Iterator[Tensor]:
+    """A clip, chunk by chunk, as uint8 RGB frames [T, height, width, 3]; the last chunk is cut to the clip's length.
+
+    Raises InputError, before anything is generated, for an empty prompt and for what `schedule` refuses.
     """
-    fps = model.config.fps
-    if not (math.isfinite(seconds * fps) and seconds > 0):
-        raise InputError(f"a clip cannot last {seconds} seconds; give a number above 0")
-    if outside := [at for at, _ in switches if not 0 <= at < seconds]:
-        raise InputError(
-            f"a switch at {outside[0]:g} s lies outside of the clip; give a time from 0 to below {seconds:g}"
-        )
-    if not all(text.strip() for text in (prompt, *(text for _, text in switches))):
-        raise InputError("a prompt is empty; say what the video shows")
-    total = max(1, round(seconds * fps))
-    last = _last_start(model.config, total)
-    if late := [at for at, _ in switches if at * fps > last]:
-        raise InputError(
-            f"a switch at {late[0]:g} s comes after the clip's last chunk has begun and would not show; "
-            f"give a time up to {last / fps:g}, or a longer clip"
-        )
-    ordered = sorted(switches, key=lambda switch: switch[0])
-    return _frames(model, prompt, total, seed, ordered, mode)
+    require_prompt(clip.prompt)
+    schedule(model.config, clip.length, clip.switches)
+    stream = VideoStream(model, model.encode([clip.prompt]), clip.seed)
+    return proceed(model, stream, clip.length, clip.switches, mode)
 
 
-def _last_start(config: ModelConfig, total: int) -> int:
-    """First frame of the last chunk of a clip of `total` frames: the latest at which a switch can take effect."""
-    chunk = config.rollout.chunk_frames * config.vae.temporal_stride
-    first = chunk - config.vae.temporal_stride + 1
-    return 0 if total <= first else first + (total - first - 1) // chunk * chunk
-
-
-def _frames(
-    model: Model, prompt: str, total: int, seed: int, switches: Sequence[tuple[float, str]], mode: SwitchMode
+def proceed(
+    model: Model,
+    stream: VideoStream,
+    length: Time,
+    switches: Sequence[Switch] = (),
+    mode: SwitchMode | SwitchName = "recache",
+    *,
+    whole: bool = False,
 ) -> Iterator[Tensor]:
-    stream = VideoStream(model, model.encode([prompt]), seed)
-    waiting = list(switches)
-    while (made := stream.frame) < total:
-        due = [text for at, text in waiting if at * model.config.fps <= made]
-        if due:
-            stream.switch(model.encode([due[-1]]), mode)
-            waiting = waiting[len(due) :]
-        yield stream.next_frames()[: total - made]
+    """The next `length` of a stream, as `generate` gives it; times count from where the stream is.
+
+    The stream then stands at the end of its last chunk, which is given `whole` if it is to be gone on from. Raises what
+    `schedule` raises, at once.
+    """
+    return _frames(model, stream, schedule(model.config, length, switches, stream.chunk, whole=whole), mode)
+
+
+def _frames(model: Model, stream: VideoStream, plan: Schedule, mode: SwitchMode | SwitchName) -> Iterator[Tensor]:
+    end = stream.frame + plan.frames
+    while stream.frame < end:
+        if stream.chunk in plan.prompts:
+            stream.switch(model.encode([plan.prompts[stream.chunk]]), mode)
+        room = end - stream.frame
+        yield stream.next_frames()[:room]

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from longlive.checkpoints import load_transformer, read_state_dict
-from longlive.config import SamplerConfig, TransformerConfig
+from longlive.config import AdapterConfig, SamplerConfig, TransformerConfig
 from longlive.kv_cache import KVCache
-from longlive.lora import merge_lora
+from longlive.lora import Adapter, read_adapter
 from longlive.transformer import CausalWanTransformer
 from longlive.verify.folder import WEIGHTS, GoldenConfig, GoldenError, GoldenFolder
 
@@ -45,7 +45,7 @@ class Subject:
     def prompt(self, index: int) -> Tensor:
         return self.input(f"prompt_embeds.{index}").to(self.device)
 
-    def _load(self, dtype: torch.dtype | None = None) -> CausalWanTransformer:
+    def _load(self, adapter: Adapter | None = None) -> CausalWanTransformer:
         config = self.config
         path = next((self.folder.file(name) for name in WEIGHTS if self.folder.has(name)), None)
         if path is None:
@@ -67,15 +67,15 @@ class Subject:
                 patch_size=(patch[0], patch[1], patch[2]),
                 eps=config.eps,
             ),
-            dtype or self.dtype,
+            self.dtype,
             self.device,
+            adapter=adapter,
         )
 
     def _load_merged(self) -> CausalWanTransformer:
-        transformer = self._load(torch.float32)
-        adapter = read_state_dict(self.folder.file("lora_weights"))
-        merge_lora(transformer, adapter, self.config.lora_alpha / self.config.lora_rank)
-        return transformer.to(self.dtype)
+        path, config = self.folder.file("lora_weights"), self.config
+        rank, alpha = config.lora_rank, config.lora_alpha
+        return self._load(read_adapter(path, AdapterConfig(file=path.name, rank=rank, alpha=alpha)))
 
 
 def tensor(tensors: dict[str, Tensor], name: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
 from deployments.redis_server import RedisServer
+from tests.longlive.published import publish
 
 
 def test_a_port_that_is_taken_is_named() -> None:
@@ -39,22 +41,36 @@ def test_a_redis_that_does_not_answer_is_told_apart_from_one_that_does(redis_ser
 def test_a_model_that_cannot_be_served_is_refused(
     untrained_folder: Path, tmp_path: Path, before: str, after: str, said: str | None
 ) -> None:
-    config = (untrained_folder / "config.json").read_text()
+    model = shutil.copytree(untrained_folder, tmp_path / "model")
+    config = (model / "config.json").read_text()
     assert before in config
-    (tmp_path / "config.json").write_text(config.replace(before, after))
+    (model / "config.json").write_text(config.replace(before, after))
     if said is None:
-        require_model(str(tmp_path))
+        require_model(str(model), None, "wan")
         return
     with pytest.raises(CannotStart, match=said) as caught:
-        require_model(str(tmp_path))
+        require_model(str(model), None, "wan")
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="there is no model"):
-        require_model("nonsense")
+        require_model("nonsense", None, "wan")
     with pytest.raises(CannotStart, match=r"config\.json"):
-        require_model(str(tmp_path))
+        require_model(str(tmp_path), None, "wan")
+    with pytest.raises(CannotStart, match=r"longlive_base\.pt is missing; `longlive fetch longlive-1\.3b`"):
+        require_model("longlive-1.3b", tmp_path, "wan")
+
+
+def test_a_model_made_frame_by_frame_is_refused(untrained_folder: Path, tmp_path: Path) -> None:
+    publish(untrained_folder, tmp_path, "self-forcing-framewise")
+    with pytest.raises(CannotStart, match="chunks of 1 latent frames"):
+        require_model(str(tmp_path), None, "wan")
+
+
+def test_a_decoder_that_the_model_does_not_have_is_refused(untrained_folder: Path) -> None:
+    with pytest.raises(CannotStart, match="no decoder 'tiny'"):
+        require_model(str(untrained_folder), None, "tiny")
 
 
 @pytest.mark.parametrize(("generators", "gpus", "fits"), [(1, 0, True), (8, 0, True), (2, 2, True), (2, 1, False)])

@@ -55,8 +55,8 @@ def test_an_unknown_argument_is_refused_with_the_nearest_known_name() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PORT", "web"), ("PORT", "0"), ("PORT", "65536"), ("GENERATORS", "0"), ("SLOTS", "-1"), ("DTYPE", "int8"),
-        ("UNWATCHED_SECONDS", "0"), ("REDIS_URL", "localhost:6379"),
+        ("PORT", "web"), ("PORT", "0"), ("PORT", "65536"), ("GENERATORS", "0"), ("SLOTS", "-1"), ("DTYPE", "int4"),
+        ("DECODER", "none"), ("UNWATCHED_SECONDS", "0"), ("REDIS_URL", "localhost:6379"),
         ("LOG_LEVEL", "loud"),
     ],
 )  # fmt: skip
@@ -80,6 +80,20 @@ def test_two_places_for_the_sessions_are_one_too_many(monkeypatch: pytest.Monkey
 def test_an_empty_variable_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGLIVE_SLOTS", "")
     assert load_settings().slots is None
+
+
+@pytest.mark.parametrize(("given", "meant"), [("int8-weight", "int8-weight"), ("bf16", "bfloat16"), ("fp8", "fp8")])
+def test_every_number_format_may_be_served(monkeypatch: pytest.MonkeyPatch, given: str, meant: str) -> None:
+    monkeypatch.setenv("LONGLIVE_DTYPE", given)
+    assert load_settings().dtype == meant
+
+
+def test_where_the_weights_are_and_what_makes_pictures_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGLIVE_WEIGHTS", "elsewhere")
+    monkeypatch.setenv("LONGLIVE_DECODER", "tiny")
+    settings = load_settings(model="longlive-1.3b")
+    assert (settings.weights, settings.decoder) == (Path("elsewhere"), "tiny")
+    assert load_settings(weights=Path("here"), decoder="light").weights == Path("here")
 
 
 def test_settings_cannot_be_changed_and_each_says_what_it_is_for() -> None:

@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from longlive.checkpoints import load_model, load_transformer, read_state_dict
+from longlive.checkpoints import load_transformer
 from longlive.errors import CheckpointError
-from longlive.lora import merge_lora
+from longlive.lora import pair_up
+from longlive.pipeline import load_model
+from longlive.state_dicts import read_state_dict
+from tests.longlive.published import sharded
 from tests.longlive.small import CONFIG, small_transformer
 
 
@@ -21,40 +24,27 @@ def weights() -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in small_transformer().state_dict().items()}
 
 
-def assert_loads(path: Path, weights: dict[str, Tensor]) -> None:
-    loaded = load_transformer(path, CONFIG, torch.float32)
+def assert_loads(path: Path, weights: dict[str, Tensor], entry: str = "generator") -> None:
+    loaded = load_transformer(path, CONFIG, torch.float32, entry=entry)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.state_dict().items())
     assert not loaded.training
     assert not any(parameter.requires_grad or parameter.is_meta for parameter in loaded.parameters())
 
 
-def fsdp_name(name: str) -> str:
-    """As a sharded, compiled and checkpointed module names its blocks' tensors."""
-    head, _, rest = name.partition(".0.")
-    inner = f"{head}.0._fsdp_wrapped_module._checkpoint_wrapped_module.{rest}" if rest else name
-    return f"_fsdp_wrapped_module._orig_mod.model.{inner}"
-
-
 @pytest.mark.parametrize("wrapper", ["generator", "generator_ema", "model", None])
-@pytest.mark.parametrize("rename", [str, "model.{}".format, "_orig_mod.{}".format, fsdp_name])
+@pytest.mark.parametrize("rename", [str, "model.{}".format, "_orig_mod.{}".format, sharded])
 def test_every_published_layout_gives_the_same_weights(
     wrapper: str | None, rename: type[str], weights: dict[str, Tensor], tmp_path: Path
 ) -> None:
     state = {rename(name): tensor for name, tensor in weights.items()}
     content = {wrapper: state, "step": 700} if wrapper else state
     torch.save(content, tmp_path / "checkpoint.pt")
-    assert_loads(tmp_path / "checkpoint.pt", weights)
+    assert_loads(tmp_path / "checkpoint.pt", weights, "generator_ema" if wrapper == "generator_ema" else "generator")
 
 
 def test_a_wan_folder_s_safetensors_file_loads(weights: dict[str, Tensor], tmp_path: Path) -> None:
     save_file(weights, tmp_path / "diffusion_pytorch_model.safetensors")
     assert_loads(tmp_path / "diffusion_pytorch_model.safetensors", weights)
-
-
-def test_the_weights_in_use_win_over_their_average(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    average = {name: tensor + 1 for name, tensor in weights.items()}
-    torch.save({"generator_ema": average, "generator": weights}, tmp_path / "checkpoint.pt")
-    assert_loads(tmp_path / "checkpoint.pt", weights)
 
 
 def test_an_old_torch_file_that_is_no_archive_loads(weights: dict[str, Tensor], tmp_path: Path) -> None:
@@ -163,21 +153,13 @@ def test_a_damaged_tokenizer_is_refused(model_folder: Path) -> None:
         load_model(model_folder, torch.float32)
 
 
-def test_a_merged_adapter_adds_its_product_to_its_weight_alone() -> None:
-    transformer, untouched = small_transformer(), small_transformer().state_dict()
+def test_a_merged_adapter_adds_its_product_to_its_weight_alone(weights: dict[str, Tensor], tmp_path: Path) -> None:
     down, up = torch.randn(3, 24), torch.randn(32, 3)
     prefix = "base_model.model.blocks.1.ffn.0"
-    adapter = {f"{prefix}.lora_A.weight": down, f"{prefix}.lora_B.weight": up}
-    merge_lora(transformer, adapter, scale=2.0)
-    for name, tensor in transformer.state_dict().items():
-        expected = untouched[name] + 2 * up @ down if name == "blocks.1.ffn.0.weight" else untouched[name]
+    pairs = {f"{prefix}.lora_A.weight": down, f"{prefix}.lora_B.weight": up}
+    save_file(weights, tmp_path / "w.safetensors")
+    adapter = pair_up(tmp_path, pairs, scale=2.0)
+    merged = load_transformer(tmp_path / "w.safetensors", CONFIG, torch.float32, adapter=adapter)
+    for name, tensor in merged.state_dict().items():
+        expected = weights[name] + 2 * up @ down if name == "blocks.1.ffn.0.weight" else weights[name]
         torch.testing.assert_close(tensor, expected)
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["blocks.0.ffn.0.lora_A.weight", "base_model.model.blocks.9.ffn.0.lora_A.weight", "base_model.model.x.weight"],
-)
-def test_an_adapter_that_fits_nothing_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="adapter"):
-        merge_lora(small_transformer(), {key: torch.zeros(3, 24)}, scale=1.0)

@@ -8,7 +8,7 @@ import torch
 
 from longlive.errors import CheckpointError, InputError
 from longlive.model import Model
-from longlive.pipeline import generate, load_model, model_folder
+from longlive.pipeline import generate, load_model
 from longlive.precision import choose_dtype
 from longlive.stream import VideoStream
 from longlive.video_file import VideoFile
@@ -126,7 +126,7 @@ def test_words_the_model_does_not_know_are_named(untrained: Model) -> None:
 
 def test_a_model_that_is_not_there_is_refused_with_the_names_that_are(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="tiny"):
-        model_folder(tmp_path / "nothing")
+        load_model(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match=r"config\.json"):
         load_model(tmp_path)
 

@@ -9,7 +9,8 @@ import torch
 
 from longlive.checkpoints import load_vae
 from longlive.model import Model
-from longlive.pipeline import load_model, model_folder
+from longlive.model_folder import find_model
+from longlive.pipeline import load_model
 from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
 from longlive.tiny.evaluation import Interval, evaluate, evaluate_switch
@@ -27,14 +28,14 @@ def tiny() -> Model:
 
 
 def test_the_whole_model_is_at_most_16_megabytes() -> None:
-    assert sum(file.stat().st_size for file in model_folder("tiny").iterdir()) <= 16e6
+    assert sum(file.stat().st_size for file in find_model("tiny").folder.iterdir()) <= 16e6
 
 
 def test_every_readout_is_right_98_times_in_100_after_a_round_trip_through_the_vae(tiny: Model) -> None:
     rng = random.Random(8)
     scenes = [draw_scene(rng, held_out=i % 2 == 0) for i in range(ROUND_TRIPS)]
     wrong: dict[str, list[str]] = {name: [] for name in ATTRIBUTES}
-    vae = load_vae(model_folder("tiny") / "vae.safetensors", tiny.config.vae, torch.float32)
+    vae = load_vae(find_model("tiny").folder / "vae.safetensors", tiny.config.vae, torch.float32)
     for seed, scene in enumerate(scenes):
         pixels = render(Clip(scene, seed), 33).unsqueeze(0) / 127.5 - 1
         with torch.inference_mode():
