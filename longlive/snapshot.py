@@ -103,7 +103,7 @@ class Snapshot:
             seed=state.seed,
             chunk=state.chunk,
             prompt=prompt(state.prompt),
-            latents=tuple(add(piece.to(dtype)) for piece in pieces),
+            latents=tuple(add(piece.to(dtype)) for piece in pieces or [state.latents]),  # none before the first chunk
             sink=sink and SinkHead(add(sink.latents.to(dtype)), sink.first, sink.position, sink.exact),
             passes=tuple(PassHead(made.frames.start, len(made.frames), prompt(made.prompt)) for made in state.passes),
             coming=tuple(ComingHead(step.chunk, prompt(step.prompt), step.memory, step.sink) for step in state.coming),

@@ -1,0 +1,172 @@
+"""Streams that are taken down and go on, fork, and go back. Their pictures are random but move with everything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from longlive.errors import InputError, SnapshotError
+from longlive.model import Model
+from longlive.pipeline import load_model
+from longlive.snapshot import Snapshot
+from longlive.stream import VideoStream
+from tests.support import UNTRAINED, make_untrained_model
+
+BALL, CUBE = "a red ball moves left in the desert", "a blue cube hops on the sea at night"
+
+
+def open_stream(model: Model, chunks: int = 0, **options: int) -> VideoStream:
+    stream = VideoStream(model, model.encode([BALL]), seed=1, **options)
+    watch(stream, chunks)
+    return stream
+
+
+def watch(stream: VideoStream, chunks: int) -> Tensor:
+    made = [stream.next_frames() for _ in range(chunks)]
+    return torch.cat(made) if made else torch.empty(0)
+
+
+def psnr(made: Tensor, expected: Tensor) -> float:
+    return float(10 * torch.log10(255**2 / (made.float() - expected.float()).square().mean()))
+
+
+def test_while_everything_is_still_in_the_snapshot_a_restored_stream_is_the_same(untrained: Model) -> None:
+    for chunks in range(4):
+        stream = open_stream(untrained, chunks)
+        other = VideoStream.restore(untrained, stream.snapshot())
+        assert (other.chunk, other.frame) == (stream.chunk, stream.frame)
+        assert psnr(watch(other, 2), watch(stream, 2)) > 45
+
+
+def test_later_a_restored_stream_goes_on_with_the_same_scene_and_says_the_same_numbers(untrained: Model) -> None:
+    stream = open_stream(untrained, 9)
+    stream.switch(untrained.encode([CUBE]))
+    watch(stream, 2)
+    snapshot = stream.snapshot()
+    other = VideoStream.restore(untrained, Snapshot.unpack(snapshot.pack()))
+    assert (other.chunk, other.frame) == (stream.chunk, stream.frame) == (11, 129)
+    expected, restored = watch(stream, 1), watch(other, 1)
+    assert restored.shape == expected.shape
+    cut = watch(VideoStream(untrained, untrained.encode([CUBE]), seed=2), 2)[-12:]
+    assert psnr(restored, expected) > psnr(cut, expected) + 10
+    assert other.frame == stream.frame == 141
+
+
+def test_the_decoder_s_warm_up_is_what_makes_the_seam_invisible(untrained: Model) -> None:
+    stream = open_stream(untrained, 8)
+    snapshot = stream.snapshot()
+    expected = watch(stream, 1)
+    errors = [
+        psnr(watch(VideoStream.restore(untrained, snapshot, warmup_latents=latents), 1), expected)
+        for latents in (0, 3, 12)
+    ]
+    assert errors[0] < errors[1] < errors[2]
+
+
+def test_another_process_goes_on_with_the_very_frames_that_this_one_would_restore(
+    untrained: Model, untrained_folder: Path, tmp_path: Path
+) -> None:
+    stream = open_stream(untrained, 5)
+    stream.snapshot().save(tmp_path / "snapshot")
+    script = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from longlive.pipeline import load_model\n"
+        "from longlive.snapshot import Snapshot\n"
+        "from longlive.stream import VideoStream\n"
+        "model = load_model(sys.argv[1], dtype=torch.float32, device='cpu')\n"
+        "stream = VideoStream.restore(model, Snapshot.load(Path(sys.argv[2])))\n"
+        "torch.save(torch.cat([stream.next_frames() for _ in range(2)]), sys.argv[3])\n"
+    )
+    files = [str(untrained_folder), str(tmp_path / "snapshot"), str(tmp_path / "frames")]
+    subprocess.run([sys.executable, "-c", script, *files], check=True)
+    here = VideoStream.restore(untrained, Snapshot.load(tmp_path / "snapshot"))
+    assert torch.equal(torch.load(tmp_path / "frames"), watch(here, 2))
+
+
+def test_a_snapshot_before_the_first_chunk_is_a_beginning(untrained: Model) -> None:
+    stream = open_stream(untrained)
+    assert torch.equal(watch(VideoStream.restore(untrained, stream.snapshot()), 2), watch(stream, 2))
+
+
+def test_in_bfloat16_the_latents_of_a_snapshot_lose_nothing(untrained_folder: Path) -> None:
+    model = load_model(untrained_folder, dtype=torch.bfloat16, device="cpu")
+    stream = open_stream(model, 3)
+    snapshot = stream.snapshot()
+    assert {snapshot.parts[name].dtype for name in snapshot.head.latents} == {torch.bfloat16}
+    other = VideoStream.restore(model, snapshot)
+    assert psnr(watch(other, 2), watch(stream, 2)) > 40
+
+
+def test_the_snapshot_of_another_model_is_refused(untrained: Model, tmp_path: Path) -> None:
+    other = load_model(make_untrained_model(tmp_path, UNTRAINED, seed=1), dtype=torch.float32, device="cpu")
+    with pytest.raises(SnapshotError, match="of another model"):
+        VideoStream.restore(other, open_stream(untrained, 1).snapshot())
+
+
+def test_another_number_format_of_the_same_weights_may_go_on(untrained: Model, untrained_folder: Path) -> None:
+    coarse = load_model(untrained_folder, dtype=torch.bfloat16, device="cpu")
+    stream = open_stream(untrained, 4)
+    other = VideoStream.restore(coarse, stream.snapshot())
+    assert psnr(watch(other, 1), watch(stream, 1)) > 20
+
+
+def test_a_fork_shares_the_past_and_goes_its_own_way(untrained: Model) -> None:
+    stream = open_stream(untrained, 4)
+    same, other = stream.fork(), stream.fork(seed=9)
+    assert (same.frame, other.frame) == (stream.frame, stream.frame)
+    other.switch(untrained.encode([CUBE]))
+    expected = watch(stream, 2)
+    assert psnr(watch(same, 2), expected) > 40
+    assert psnr(watch(other, 2), expected) < 35
+    assert torch.equal(watch(stream, 1), watch(open_stream(untrained, 6), 1))  # the original knows nothing of it
+
+
+def test_a_stream_goes_back_to_the_chunk_that_holds_a_frame(untrained: Model) -> None:
+    stream = open_stream(untrained, history=10)
+    video = [stream.next_frames() for _ in range(6)]
+    assert stream.rewind(40) == 33  # chunk 3 has frames 33 to 44
+    assert (stream.chunk, stream.frame) == (3, 33)
+    for chunk in (3, 4, 5):
+        assert psnr(stream.next_frames(), video[chunk]) > 40
+    assert stream.rewind(stream.frame) == 69  # nothing to do
+    assert stream.rewind(0) == 0
+    assert torch.equal(stream.next_frames(), video[0])
+
+
+def test_going_back_brings_the_prompt_of_that_time_and_leaves_the_future_open(untrained: Model) -> None:
+    stream = open_stream(untrained, history=10)
+    plain = [stream.next_frames() for _ in range(3)]
+    stream.switch(untrained.encode([CUBE]))
+    watch(stream, 2)
+    stream.rewind(9)
+    assert psnr(stream.next_frames(), plain[1]) > 40
+    assert psnr(stream.next_frames(), plain[2]) > 40
+    with pytest.raises(InputError, match="not in the video yet"):
+        stream.rewind(50)
+
+
+def test_what_is_forgotten_and_what_is_yet_to_come_cannot_be_gone_back_to(untrained: Model) -> None:
+    stream = open_stream(untrained, 5, history=2)
+    assert stream.rewind(33) == 33
+    watch(stream, 2)
+    with pytest.raises(InputError, match=r"frame 32 is forgotten: the stream remembers from frame 33 on"):
+        stream.rewind(32)
+    with pytest.raises(InputError, match=r"give one from 0 to 57"):
+        stream.rewind(58)
+    with pytest.raises(InputError, match=r"remembers nothing; give it a longer history"):
+        open_stream(untrained, 2).rewind(0)
+
+
+def test_a_history_holds_each_chunk_once(untrained: Model) -> None:
+    stream = open_stream(untrained, 12, history=6)
+    parts = {id(part): part.nbytes for past in stream._past for part in past.parts.values()}
+    latents = UNTRAINED.latent_shape
+    chunk_bytes = UNTRAINED.rollout.chunk_frames * latents[0] * latents[1] * latents[2] * 4
+    prompt_bytes = UNTRAINED.transformer.text_len * UNTRAINED.transformer.text_dim * 4
+    assert sum(parts.values()) <= (6 + 4 + 1) * chunk_bytes + prompt_bytes
