@@ -5,6 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from longlive.config import ModelConfig, TransformerConfig
+from longlive.model import build_video_model
+from longlive.precision import Precision
+
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 
@@ -78,3 +85,96 @@ def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path)
     assert written.partition("<!-- end of numbers -->")[2] == text.partition("<!-- end of numbers -->")[2] != ""
     run(BENCHMARKS / "table.py", tmp_path, "--readme", readme)
     assert readme.read_text() == written
+
+
+BARE_MACHINE = """
+import runpy, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("av", "psutil", "pydantic", "ray", "redis", "safetensors", "transformers"):
+            raise ImportError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, Missing())
+sys.path.insert(0, "benchmarks")
+sys.argv = ["gpu.py", "--size", "tiny", *sys.argv[1:]]
+runpy.run_path("benchmarks/gpu.py", run_name="__main__")
+"""
+
+
+def test_the_gpu_benchmark_measures_every_part_on_a_machine_with_plain_torch(tmp_path: Path) -> None:
+    written = tmp_path / "gpu.json"
+    document = json.loads(run("-c", BARE_MACHINE, "--out", written))
+    parts = document["parts"]
+    assert [name for name, part in parts.items() if "error" in part] == []
+    for precision in ("bfloat16", "int8", "fp8"):
+        assert parts[f"{precision}: build"]["result"]["flow_error_to_bfloat16"] < 0.05
+        for decoder in ("wan", "light", "tiny"):
+            assert parts[f"{precision}, {decoder} decoder"]["result"]["frames_per_second"] > 0
+    for order in ("default", "cudnn_first"):
+        assert parts[f"bfloat16: stages, attention {order}"]["result"]["chunk"]["tflop_per_second"] > 0
+    assert parts["two sessions, alternating"]["result"]["first_is_bit_equal_to_itself_alone"]
+    assert max(parts["decoders against float32"]["result"].values()) < 0.2
+    assert "safetensors" in parts["verify"]["result"]["not_run"] or "pydantic" in parts["verify"]["result"]["not_run"]
+    assert json.loads(written.read_text())["parts"] == parts
+
+
+def test_the_gpu_benchmark_keeps_what_it_measured_when_parts_fail_or_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu
+
+    def fail() -> dict[str, object]:
+        raise torch.OutOfMemoryError("no memory for this")
+
+    record = gpu.Record({}, 60, tmp_path / "gpu.json", torch.device("cpu"))
+    assert record.run("one", lambda: {"ms": 1}) == {"ms": 1}
+    assert record.run("two", fail) is None
+    assert record.run("three", lambda: {"ms": 3}) == {"ms": 3}
+    parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    assert parts["one"]["result"] == {"ms": 1}
+    assert parts["two"]["error"] == "OutOfMemoryError: no memory for this"
+    assert parts["three"]["result"] == {"ms": 3}
+    spent = gpu.Record({}, -1, tmp_path / "gpu.json", torch.device("cpu"))
+    assert spent.run("late", lambda: {"ms": 1}) is None
+    assert "not run" in json.loads((tmp_path / "gpu.json").read_text())["parts"]["late"]["error"]
+
+
+def test_the_gpu_benchmark_verifies_the_engine_where_the_libraries_for_it_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu
+
+    results = gpu.verify(ROOT / "tests" / "goldens" / "longlive", torch.device("cpu"))
+    for dtype in ("float32", "bfloat16"):
+        assert results[dtype]["passed"] > 20
+        assert results[dtype]["failed"] == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing where there is no GPU")
+def test_the_gpu_benchmark_says_in_one_line_that_there_is_no_gpu() -> None:
+    done = subprocess.run([sys.executable, BENCHMARKS / "gpu.py"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no CUDA GPU" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_flops_at_full_size_are_those_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the 30 layers, at 832x480: 4680 queries over 18720 keys, width 1536, feed-forward 8960, text 512."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from stages import decode_stage, flops, stage_flops, with_decoder
+
+    config = ModelConfig(name="one-layer", transformer=TransformerConfig(num_layers=1))
+    model = build_video_model(config, Precision.bfloat16, "wan", "meta")
+    counted = stage_flops(model)
+    queries, keys, width, ffn, text = 4680, 18720, 1536, 8960, 512
+    linears = 2 * queries * (6 * width * width + 2 * width * ffn)
+    attention = 4 * queries * (keys + text) * width
+    patches = 2 * queries * 64 * width * 2  # into and out of tokens
+    assert counted["denoising_forward"] == counted["clean_pass"] == linears + attention + patches
+    assert counted["chunk"] == 5 * counted["clean_pass"]
+    context = 2 * text * (4096 * width + width * width) + 2 * text * 2 * width * width
+    assert counted["text_context"] == context
+    assert counted["recache"] == context + 3 * counted["clean_pass"]  # nine frames: the sink is kept
+    decoders = {name: flops(decode_stage(with_decoder(model, name))) / 1e12 for name in ("wan", "light", "tiny")}
+    assert decoders == pytest.approx({"wan": 40.65, "light": 2.59, "tiny": 1.63}, rel=0.002)

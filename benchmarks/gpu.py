@@ -1,0 +1,471 @@
+"""The engine at full size on a GPU: frames per second, milliseconds and TFLOP/s of each stage, memory, correctness.
+
+`python benchmarks/gpu.py --out gpu.json`. Needs torch 2.11 or newer and numpy, and no weights: they are random, which
+takes as long. The JSON is written anew after every part, so that whatever ends it early leaves what was measured; a
+part that fails is an error in it, and the others go on. `--size tiny` runs the same code on a CPU in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a bare machine has torch, and this package is not installed on it
+
+import torch  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+
+from longlive.attention import attend  # noqa: E402
+from longlive.config import (  # noqa: E402
+    DecoderName,
+    ModelConfig,
+    RolloutConfig,
+    TextEncoderConfig,
+    TransformerConfig,
+    VAEConfig,
+)
+from longlive.model import VideoModel, build_video_model  # noqa: E402
+from longlive.precision import Precision  # noqa: E402
+from longlive.stream import VideoStream  # noqa: E402
+from longlive.taehv import TAEHVDecoder  # noqa: E402
+from memory import live_tensor_bytes  # noqa: E402
+from stages import (  # noqa: E402
+    SEED,
+    Clock,
+    TransformerStages,
+    attention_order,
+    chunks_to_steady,
+    decode_stage,
+    first_flow,
+    flops,
+    random_prompt,
+    relative_error,
+    spread,
+    stage_flops,
+    with_decoder,
+)
+
+SIZES = {
+    "full": ModelConfig(name="longlive-1.3b"),
+    "tiny": ModelConfig(
+        name="random-tiny",
+        transformer=TransformerConfig(
+            dim=64, num_heads=2, ffn_dim=128, num_layers=2, freq_dim=32, text_dim=32, text_len=16
+        ),
+        vae=VAEConfig(dim=16, num_res_blocks=1),
+        text_encoder=TextEncoderConfig(dim=32),
+        rollout=RolloutConfig(),
+        height=32,
+        width=32,
+    ),
+}
+RUNS = {"full": 16, "tiny": 3}  # of each piece of work, or as many as its seconds allow
+PRECISIONS = (Precision.bfloat16, Precision.int8, Precision.fp8)
+DECODERS: tuple[DecoderName, ...] = ("wan", "light", "tiny")
+ORDERS = ("default", "cudnn_first")
+KERNELS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
+MIB = 2**20
+
+
+class Record:
+    """The document as it grows: one entry per part, written to a file each time."""
+
+    def __init__(self, head: dict[str, Any], seconds: float, out: Path | None, device: torch.device) -> None:
+        self.parts: dict[str, Any] = {}
+        self._head, self._out, self._device = head, out, device
+        self._start = time.perf_counter()
+        self._budget = seconds
+        self._running = ""
+        self._lock = threading.Lock()
+
+    def run(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        """The result of a part, which is kept with its time and its peak of memory; none if it failed."""
+        if self.spent() > self._budget:
+            self._keep(name, {"error": f"not run: the {self._budget:.0f} s were spent"})
+            return None
+        print(f"... {name}", file=sys.stderr, flush=True)
+        self._running = name
+        start = time.perf_counter()
+        _collect(self._device)
+        try:
+            entry: dict[str, Any] = {"result": work()}
+        except Exception as error:  # whatever it is, the other parts are still worth having
+            entry = {"error": f"{type(error).__name__}: {str(error).strip()[:500]}"}
+            print(f"    {entry['error']}", file=sys.stderr, flush=True)
+        entry |= {"seconds": round(time.perf_counter() - start, 2), "peak_mib": _peak_mib(self._device)}
+        self._keep(name, entry)
+        return entry.get("result")
+
+    def spent(self) -> float:
+        return time.perf_counter() - self._start
+
+    def give_up(self) -> None:
+        """End the process with what there is: a kernel that does not return can only be left behind."""
+        self._keep(self._running, {"error": "did not end in time"})
+        print(json.dumps(self.document(), indent=2), flush=True)
+        os._exit(1)
+
+    def document(self) -> dict[str, Any]:
+        return {**self._head, "seconds": round(self.spent(), 1), "parts": self.parts}
+
+    def _keep(self, name: str, entry: dict[str, Any]) -> None:
+        with self._lock:
+            self.parts = {**self.parts, name: entry}
+            if self._out is not None:
+                unfinished = self._out.with_suffix(".part")
+                unfinished.write_text(json.dumps(self.document(), indent=2) + "\n")
+                unfinished.replace(self._out)
+
+
+class Benchmark:
+    """All parts, for one configuration on one device."""
+
+    def __init__(self, size: str, device: torch.device, record: Record, goldens: Path) -> None:
+        self._config, self._runs = SIZES[size], RUNS[size]
+        self._device, self._record, self._goldens = device, record, goldens
+        self._clock = Clock(device, self._runs)
+        self._order = "default"
+        self._flops: dict[str, int] = {}
+        self._flow: torch.Tensor | None = None
+        self._prompt = random_prompt(self._config, device)
+
+    def run(self) -> None:
+        self._flops = self._record.run("flops", self._count) or {}
+        self._record.run("attention", self._attention)
+        for precision in PRECISIONS:
+            model = self._built(precision)
+            if model is not None:
+                self._measure(model, precision)
+                if precision is Precision.bfloat16:
+                    self._examine(model)
+            del model  # before the next one is built
+        self._record.run("verify", lambda: verify(self._goldens, self._device))
+
+    def _examine(self, model: VideoModel) -> None:
+        self._record.run("two sessions, alternating", lambda: self._alternating(model))
+        self._record.run("decoders against float32", lambda: self._decoder_errors(model))
+        self._record.run("wan decoder, cudnn.benchmark", lambda: self._tuned_decode(model))
+
+    def _measure(self, model: VideoModel, precision: Precision) -> None:
+        orders = ORDERS if precision is Precision.bfloat16 and self._may_choose() else (self._order,)
+        times = {}
+        for order in orders:
+            name = f"{precision}: stages, attention {order}"
+            with attention_order(order):
+                times[order] = self._record.run(name, lambda: self._stages(model, precision))
+        if len(orders) > 1:
+            measured = {order: part["chunk"]["ms"]["median"] for order, part in times.items() if part}
+            self._order = min(measured, key=lambda order: measured[order], default="default")
+        with attention_order(self._order):
+            for name in DECODERS:
+                self._record.run(f"{precision}, {name} decoder", lambda name=name: self._frames(model, name))  # type: ignore[misc]
+
+    def _may_choose(self) -> bool:
+        """cuDNN's kernels are known to be slower before Hopper; on a CPU there are none, and the code is only tried."""
+        return self._device.type != "cuda" or torch.cuda.get_device_capability(self._device)[0] >= 9
+
+    def _built(self, precision: Precision) -> VideoModel | None:
+        made: list[VideoModel] = []
+
+        def build() -> dict[str, Any]:
+            model = build_video_model(self._config, precision, "wan", self._device)
+            made.append(model)
+            weights = [*model.transformer.parameters(), *model.transformer.buffers()]
+            flow = first_flow(model)
+            if self._flow is None:
+                self._flow = flow
+            return {
+                "transformer_parameters": sum(weight.numel() for weight in model.transformer.parameters()),
+                "transformer_mib": _mib(weights),
+                "flow_error_to_bfloat16": relative_error(flow, self._flow),
+            }
+
+        self._record.run(f"{precision}: build", build)
+        return made[0] if made else None
+
+    def _count(self) -> dict[str, Any]:
+        """TFLOP of the stages, counted from shapes on a device without memory."""
+        model = build_video_model(self._config, Precision.bfloat16, "wan", "meta")
+        decoders = {f"decode {name}": flops(decode_stage(with_decoder(model, name))) for name in DECODERS}
+        return stage_flops(model) | decoders
+
+    def _attention(self) -> dict[str, Any]:
+        """One layer's attention of a chunk over its window, by kernel; the error is against float32, in one head."""
+        config = self._config
+        _, height, width = config.latent_shape
+        _, rows, columns = config.transformer.patch_size
+        tokens = height // rows * (width // columns)
+        heads, size = config.transformer.num_heads, config.transformer.head_dim
+        lengths = (config.rollout.chunk_frames * tokens, config.rollout.window_frames * tokens)
+        q, k, v = (
+            torch.randn(1, length, heads, size, device=self._device, dtype=torch.bfloat16)
+            for length in (lengths[0], lengths[1], lengths[1])
+        )
+        one = (slice(None), slice(None), slice(0, 1))
+        with sdpa_kernel(SDPBackend.MATH):
+            expected = attend(q[one].float(), k[one].float(), v[one].float())
+        work = 4 * lengths[0] * lengths[1] * heads * size
+        results: dict[str, Any] = {"queries": lengths[0], "keys": lengths[1], "heads": heads, "head_dim": size}
+        results["default_kernel"] = _fused_kernel(*(x.transpose(1, 2) for x in (q, k, v)))
+        for kernel in (None, *KERNELS):
+            name = "default" if kernel is None else kernel.name
+            try:
+                with sdpa_kernel(kernel) if kernel is not None else attention_order("default"):
+                    ms = self._clock.repeat(lambda: attend(q, k, v), seconds=2)
+                    error = relative_error(attend(q, k, v)[one], expected)
+                results[name] = _rate(ms, work) | {"relative_error": error}
+            except RuntimeError as error:
+                results[name] = {"error": str(error).strip().splitlines()[0][:200]}
+        return results
+
+    def _stages(self, model: VideoModel, precision: Precision) -> dict[str, Any]:
+        before = self._allocated()
+        stages = TransformerStages(model)
+        cache_mib = (self._allocated() - before) / MIB
+        results: dict[str, Any] = {
+            name: _rate(self._clock.repeat(work), self._flops.get(name)) for name, work in stages.all().items()
+        }
+        return results | {"rollout_mib": round(cache_mib, 1)}
+
+    def _frames(self, model: VideoModel, name: DecoderName) -> dict[str, Any]:
+        """A live session: embeddings in, frames on the host out."""
+        model = with_decoder(model, name)
+        decode = _rate(self._clock.repeat(decode_stage(model)), self._flops.get(f"decode {name}"))
+        _collect(self._device)
+        before = self._allocated()
+        first: list[float] = []
+        for _ in range(2):  # the second one is warm
+            start = time.perf_counter()
+            stream = VideoStream(model, self._prompt, SEED)
+            stream.next_frames()
+            first.append(1000 * (time.perf_counter() - start))
+        chunks = self._chunks(lambda: len(stream.next_frames()))
+        return {
+            "attention": self._order,
+            "frames_per_second": chunks["frames_per_second"],
+            "real_time_factor": round(self._config.fps / chunks["frames_per_second"], 4),
+            "chunk_ms": chunks["ms"],
+            "warm_first_chunk_ms": round(first[-1], 2),
+            "decode": decode,
+            "decoder_mib": _mib(list(model.decoder.parameters())),
+            "session_mib": round((self._allocated() - before) / MIB, 1),
+        }
+
+    def _chunks(self, make: Callable[[], int], seconds: float = 12.0) -> dict[str, Any]:
+        """Steady chunks by the host's clock; `make` gives the number of frames, which it has waited for."""
+        for _ in range(chunks_to_steady(self._config)):
+            make()
+        stop = time.perf_counter() + seconds
+        times: list[float] = []
+        frames = 0
+        while len(times) < 3 or (len(times) < self._runs and time.perf_counter() < stop):
+            start = time.perf_counter()
+            frames = make()
+            times.append(1000 * (time.perf_counter() - start))
+        ms = spread(times)
+        return {"ms": ms, "frames_per_second": round(1000 * frames / ms["median"], 2)}
+
+    def _alternating(self, model: VideoModel) -> dict[str, Any]:
+        """Two sessions take turns; neither may differ from what it is alone."""
+        count = chunks_to_steady(self._config) + 1
+        prompts = [random_prompt(self._config, self._device, seed) for seed in (1, 2)]
+        with attention_order(self._order):
+            alone = VideoStream(model, prompts[0], seed=1)
+            expected = [alone.next_frames() for _ in range(count)]
+            del alone
+            before = self._allocated()
+            streams = [VideoStream(model, prompt, seed) for seed, prompt in enumerate(prompts, 1)]
+            turns = [[stream.next_frames() for stream in streams] for _ in range(count)]
+            two_mib = (self._allocated() - before) / MIB
+            chunks = self._chunks(lambda: sum(len(stream.next_frames()) for stream in streams))
+        return {
+            "attention": self._order,
+            "frames_per_second_together": chunks["frames_per_second"],
+            "ms_for_a_chunk_of_each": chunks["ms"],
+            "two_sessions_mib": round(two_mib, 1),
+            "first_is_bit_equal_to_itself_alone": all(
+                torch.equal(turn[0], frames) for turn, frames in zip(turns, expected, strict=True)
+            ),
+        }
+
+    def _decoder_errors(self, model: VideoModel) -> dict[str, Any]:
+        """bfloat16 pixels against float32 ones of the same weights, two chunks of one video."""
+        frames = self._config.rollout.chunk_frames
+        latents = torch.randn(1, 2 * frames, *self._config.latent_shape, device=self._device)
+        errors: dict[str, Any] = {}
+        for name in DECODERS:
+            fast = with_decoder(model, name)
+            _grey(fast.decoder)
+            pixels = []
+            for decoder, dtype in ((fast.decoder, fast.dtype), (_in_float32(fast.decoder), torch.float32)):
+                state = decoder.init_state(1, *self._config.latent_shape[1:], dtype, self._device)
+                with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                    parts = [decoder.decode(part.to(dtype), state).cpu() for part in latents.split(frames, dim=1)]
+                pixels.append(torch.cat(parts, dim=1))
+            errors[name] = relative_error(*pixels)
+        return errors
+
+    def _tuned_decode(self, model: VideoModel) -> dict[str, Any]:
+        """The Wan decoder with convolutions that cuDNN has timed and chosen itself."""
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            return _rate(self._clock.repeat(decode_stage(model)), self._flops.get("decode wan"))
+
+    def _allocated(self) -> int:
+        gc.collect()
+        if self._device.type == "cuda":
+            return torch.cuda.memory_allocated(self._device)
+        return live_tensor_bytes()
+
+
+def verify(goldens: Path, device: torch.device) -> dict[str, Any]:
+    """The recorded numbers of the reference, on this device."""
+    try:
+        from longlive.verify import run_verify
+    except ImportError as missing:
+        return {"not_run": str(missing)}
+    results: dict[str, Any] = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        cases = list(run_verify(goldens, dtype, device))
+        results[str(dtype).removeprefix("torch.")] = {
+            "passed": sum(case.passed for case in cases),
+            "failed": [
+                f"{case.case}: {case.error} > {case.tolerance} {case.note}".strip()
+                for case in cases
+                if case.supported and not case.passed
+            ],
+            "not_supported": sum(not case.supported for case in cases),
+        }
+    return results
+
+
+def _fused_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> str:
+    """The kernel that torch takes by itself."""
+    return SDPBackend(torch._fused_sdp_choice(query, key, value)).name
+
+
+def _in_float32(decoder: Any) -> Any:
+    return copy.deepcopy(decoder).float()
+
+
+def _grey(decoder: object) -> None:
+    """Moves the pixels of a random tiny decoder off the black at which they are cut, where no rounding can be seen."""
+    if isinstance(decoder, TAEHVDecoder):
+        last = decoder.decoder[-1]
+        assert isinstance(last, torch.nn.Conv2d)
+        assert last.bias is not None
+        last.bias.fill_(0.5)
+
+
+def _rate(ms: dict[str, float], work: int | None) -> dict[str, Any]:
+    """Times, and what they mean in TFLOP/s where the work is known."""
+    if not work:
+        return {"ms": ms}
+    return {"ms": ms, "tflop": round(work / 1e12, 6), "tflop_per_second": round(work / ms["median"] / 1e9, 3)}
+
+
+def _mib(tensors: list[torch.Tensor]) -> float:
+    return round(sum(tensor.numel() * tensor.element_size() for tensor in tensors) / MIB, 1)
+
+
+def _collect(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_mib(device: torch.device) -> float | None:
+    """The most that tensors took on the device during a part; none where the device does not count."""
+    return round(torch.cuda.max_memory_allocated(device) / MIB, 1) if device.type == "cuda" else None
+
+
+def head(size: str, device: torch.device, budget: float) -> dict[str, Any]:
+    """Where the numbers come from. Does not use what a plain torch machine lacks."""
+    hardware: dict[str, Any] = {"cpu_cores": os.cpu_count(), "machine": platform.machine()}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        hardware |= {
+            "gpu": properties.name,
+            "capability": f"{properties.major}.{properties.minor}",
+            "memory_mib": properties.total_memory // MIB,
+            "multiprocessors": properties.multi_processor_count,
+            "driver": _said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        }
+    config = SIZES[size]
+    return {
+        "benchmark": "gpu",
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "hardware": hardware,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": importlib.metadata.version("numpy"),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        },
+        "size": size,
+        "picture": f"{config.width}x{config.height}, {config.rollout.chunk_frames} latent frames a chunk",
+        "weights": "random",
+        "includes": {"dit": True, "decode": True, "copy_to_host": True, "text_encoder": False, "encode": False},
+        "budget_seconds": budget,
+    }
+
+
+def _said(*command: str) -> str:
+    """What a command prints, `unknown` where it cannot."""
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+@contextmanager
+def deadline(seconds: float, late: Callable[[], None]) -> Iterator[None]:
+    """Calls `late` from a thread of its own if the block takes longer."""
+    timer = threading.Timer(seconds, late)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=SIZES, default="full", help="full: LongLive-1.3B at 832x480, needs a GPU")
+    parser.add_argument("--out", type=Path, help="a file for the JSON, written after every part")
+    parser.add_argument("--seconds", type=float, default=450.0, help="no part starts later than this; 30 s more end it")
+    parser.add_argument(
+        "--goldens", type=Path, default=ROOT / "tests" / "goldens" / "longlive", help="recorded numbers to verify"
+    )
+    arguments = parser.parse_args()
+    if arguments.size == "full" and not torch.cuda.is_available():
+        parser.exit(
+            2, f"gpu.py: torch {torch.__version__} sees no CUDA GPU here; --size tiny tries the code on a CPU\n"
+        )
+    device = torch.device("cuda", 0) if arguments.size == "full" else torch.device("cpu")
+    record = Record(head(arguments.size, device, arguments.seconds), arguments.seconds, arguments.out, device)
+    with deadline(arguments.seconds + 30, record.give_up):
+        Benchmark(arguments.size, device, record, arguments.goldens).run()
+    print(json.dumps(record.document(), indent=2))
+
+
+if __name__ == "__main__":
+    main()
