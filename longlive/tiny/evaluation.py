@@ -16,8 +16,8 @@ from torch import Tensor
 
 from longlive.errors import InputError
 from longlive.model import Model
-from longlive.rollout import SwitchMode
 from longlive.stream import VideoStream
+from longlive.switch import SwitchName
 from longlive.tiny.captions import full_caption
 from longlive.tiny.readouts import MIN_FRAMES, matches
 from longlive.tiny.world import ATTRIBUTES, FPS, SIZE, Scene, draw_change, draw_scene
@@ -127,7 +127,7 @@ def evaluate_pair(
 
 
 def evaluate_switch(
-    model: Model, seeds: range, mode: SwitchMode, progress: Callable[[], None] = lambda: None
+    model: Model, seeds: range, mode: SwitchName, progress: Callable[[], None] = lambda: None
 ) -> list[SwitchAdherence]:
     """Adherence to the new prompt 2 and 4 seconds after a switch that changes two attributes. Errors as above."""
     _check(model, seeds)
