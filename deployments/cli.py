@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from deployments.cli_input import DTypeOption, Mode, ModelOption, PlainDTypeOption, WrongInput, load_model, users_input
+from deployments.cli_generate import generate
+from deployments.cli_input import PlainDTypeOption, WrongInput, users_input
 from deployments.cli_tiny import eval_app, train_app
 from longlive.precision import Precision
 
@@ -48,60 +49,7 @@ def main() -> None:
     sys.exit(code)
 
 
-@app.command()
-def generate(
-    prompt: Annotated[str, typer.Option(help="What the video shows.")],
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the video.")],
-    out: Annotated[Path, typer.Option(help="The file to write, for example clip.mp4.")],
-    switch: Annotated[
-        list[str] | None, typer.Option(help='SECONDS:PROMPT, a new prompt from then on: 5.0:"it rains". Repeatable.')
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and prompts give the same video.")] = 0,
-    mode: Annotated[Mode, typer.Option(help="What a switch does with the memory of the video so far.")] = Mode.recache,
-    model: ModelOption = "tiny",
-    dtype: DTypeOption = None,
-) -> None:
-    """Write a video file from a prompt, and from further prompts as it goes on."""
-    switches = [parse_switch(text) for text in switch or []]
-    import time
-
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from longlive import pipeline
-    from longlive.video_file import VideoFile
-
-    console = Console(stderr=True)
-    with users_input():
-        engine = load_model(model, dtype)
-        for text in (prompt, *(text for _, text in switches)):
-            if unknown := engine.unknown_words(text):
-                console.print(f"The model does not know, and ignores: {', '.join(unknown)}", markup=False)
-            if cut := engine.cut_words(text):
-                console.print(f"The prompt is too long; the model ignores its end: {', '.join(cut)}", markup=False)
-        chunks = pipeline.generate(engine, prompt, seconds, seed, switches=switches, mode=mode.value)
-        config = engine.config
-        video = VideoFile(out, config.fps, config.width, config.height)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[made]}"), TimeRemainingColumn())
-    start, frames = time.perf_counter(), 0
-    with users_input(), video, Progress(*columns, console=console) as progress:
-        bar = progress.add_task(str(out), total=seconds, made="")
-        for chunk in chunks:
-            video.write(chunk)
-            frames += len(chunk)
-            media = frames / config.fps
-            speed = media / (time.perf_counter() - start)
-            progress.update(bar, completed=media, made=f"{media:.1f} of {seconds:.1f} s, {speed:.1f}x real time")
-    print(f"{out}: {frames} frames of {config.width}x{config.height}, {frames / config.fps:.2f} s")
-
-
-def parse_switch(text: str) -> tuple[float, str]:
-    """`5.0:it rains` as (5.0, "it rains"). Raises WrongInput."""
-    seconds, _, prompt = text.partition(":")
-    try:
-        return float(seconds), prompt
-    except ValueError:
-        raise WrongInput(f"--switch '{text}' is not SECONDS:PROMPT; write it as --switch 5.0:'it rains'") from None
+app.command()(generate)
 
 
 @app.command()

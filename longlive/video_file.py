@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,14 +16,19 @@ from longlive.errors import InputError
 class VideoFile:
     """Writes uint8 frames `[T, height, width, 3]` to a video file whose kind follows from its name (`.mp4`, `.mkv`).
 
-    Use it as a context manager; the file is playable after the block. What cannot be written is refused at once:
-    OSError for the place, InputError for a name whose ending says no kind of file that holds H.264.
+    Use it as a context manager. The file appears under its name when the block ends well; what was written before an
+    error is left, playable, as `NAME.part.mp4`. What cannot be written is refused at once: OSError for the place,
+    InputError for a name whose ending says no kind of file that holds H.264.
     """
 
     def __init__(self, path: str | Path, fps: int, width: int, height: int) -> None:
         self._frame = 0
+        self._path = Path(path)
+        self._part = self._path.with_name(f"{self._path.stem}.part{self._path.suffix}")
+        if self._path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         try:
-            self._container = av.open(str(path), "w")
+            self._container = av.open(str(self._part), "w")
         except ValueError as error:
             raise _unfit(path) from error
         try:
@@ -35,16 +42,21 @@ class VideoFile:
             raise
         except ValueError as error:
             self._container.close()
+            self._part.unlink(missing_ok=True)
             raise _unfit(path) from error
 
     def __enter__(self) -> VideoFile:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._container.mux(self._stream.encode(None))
         finally:
             self._container.close()
+        if kind is None:
+            self._part.replace(self._path)
+        elif self._frame == 0:
+            self._part.unlink(missing_ok=True)
 
     def write(self, frames: torch.Tensor) -> None:
         """Appends frames. OSError if the place is full or gone."""

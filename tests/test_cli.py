@@ -68,7 +68,7 @@ def test_generate_writes_a_clip_and_says_which_words_it_did_not_know_or_read(
         (["generate", "--prompt", "x", "--seconds", "0", "--out", "c.mp4"], "--seconds"),
         (["generate", "--prompt", "x", "--seconds", "inf", "--out", "c.mp4"], "give a number"),
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--seed", "-1"], "--seed"),
-        (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--mode", "blend"], "recache"),
+        (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--mode", "dissolve"], "recache"),
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--switch", "soon"], "SECONDS:PROMPT"),
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--switch", "0.5"], "a prompt is empty"),
         (["generate", "--prompt", "x", "--seconds", "1", "--out", "c.mp4", "--switch", "2:y"], "outside of the clip"),
@@ -88,7 +88,7 @@ def test_generate_writes_a_clip_and_says_which_words_it_did_not_know_or_read(
         (["train", "tiny", "--resume"], "no stopped run"),
         (["eval", "tiny", "--seeds", "3:3"], "A:B"),
         (["eval", "tiny", "--seeds", "-1:3"], "A:B"),
-        (["eval", "tiny", "--seeds", "0:2", "--switch", "blend"], "recache"),
+        (["eval", "tiny", "--seeds", "0:2", "--switch", "dissolve"], "recache"),
     ],
 )
 def test_wrong_input_gets_one_line_that_says_what_to_do(
