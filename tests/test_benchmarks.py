@@ -46,6 +46,24 @@ def test_the_decoder_benchmark_compares_every_decoder_in_every_plain_format() ->
     assert document["includes"]["dit"] is False
 
 
+def test_the_quantization_benchmark_reports_every_scheme_and_layer_and_draws_them(
+    untrained_folder: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "layers.png"
+    arguments = ("--json", "--videos", 1, "--chunks", 2, "--model", untrained_folder, "--plot", picture)
+    results = json.loads(run(BENCHMARKS / "quantization.py", *arguments))["results"]
+    schemes = results["schemes"]
+    assert list(schemes) == ["bfloat16", "int8", "int8-weight", "fp8"]
+    assert len(results["layers"]) == 20
+    for name, errors in results["layers"].items():
+        assert 0 < errors["bfloat16"] < errors["int8-weight"] < errors["int8"] < errors["fp8"] < 0.1, name
+    for scheme in ("int8", "int8-weight", "fp8"):
+        assert schemes[scheme]["longlive_1.3b_bytes"] <= 1.5e9 < schemes["bfloat16"]["longlive_1.3b_bytes"]
+        assert schemes[scheme]["adherence"]["readouts"] == 6
+        assert schemes[scheme]["dit_over_bfloat16"] > 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path) -> None:
     times = {"n": 3, "median": 123.4, "min": 100.0, "max": 234.5}
     live = {"asked": 2, "accepted": 1, "seconds": 60.0, "stalls": [3], "media_seconds": [60.0]}
