@@ -44,6 +44,7 @@ numbers: .venv/.installed
 	$(BIN)/longlive eval tiny --json > docs/numbers/eval.json
 	$(BIN)/longlive eval tiny --switch recache --json > docs/numbers/eval_switch.json
 	$(BIN)/python benchmarks/engine.py --json > docs/numbers/engine.json
+	$(BIN)/python benchmarks/quantization.py --json --plot docs/quantization.png > docs/numbers/quantization.json
 	$(BIN)/python benchmarks/serve.py --json > docs/numbers/serve.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
