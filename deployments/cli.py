@@ -12,7 +12,9 @@ import typer
 from typer.exceptions import TyperException
 
 from deployments.cli_generate import generate
-from deployments.cli_input import PlainDTypeOption, WrongInput, users_input
+from deployments.cli_input import Decoder, PlainDTypeOption, WrongInput, users_input
+from deployments.cli_models import fetch, inspect
+from deployments.cli_plan import plan
 from deployments.cli_tiny import eval_app, train_app
 from longlive.precision import Precision
 
@@ -50,6 +52,9 @@ def main() -> None:
 
 
 app.command()(generate)
+app.command()(plan)
+app.command()(fetch)
+app.command()(inspect)
 
 
 @app.command()
@@ -121,12 +126,22 @@ def serve(
     generators: Annotated[int | None, typer.Option(help="Generator replicas; each owns a device or a core.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the sessions' history is kept.")] = None,
     model: Annotated[str | None, typer.Option(help="A preset ('tiny') or a folder with a model.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with the files of a preset.")] = None,
+    decoder: Annotated[Decoder | None, typer.Option(help="What makes pictures.")] = None,
 ) -> None:
     """Run the service until Ctrl-C. Further settings: the LONGLIVE_* variables of deployments/settings.py."""
     from deployments.settings import SettingsError, load_settings
 
     try:
-        settings = load_settings(host=host, port=port, generators=generators, data_dir=data_dir, model=model)
+        settings = load_settings(
+            host=host,
+            port=port,
+            generators=generators,
+            data_dir=data_dir,
+            model=model,
+            weights=weights,
+            decoder=decoder,
+        )
     except SettingsError as error:
         raise WrongInput(" ".join(str(error).split())) from error
     from rich.console import Console
