@@ -1,4 +1,4 @@
-"""How many sessions a replica takes: as many as it can keep at their frame rate."""
+"""How many sessions a replica takes: as many as it can keep at their frame rate, and in its memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from collections.abc import Callable, Iterable
 LOAD = 0.8
 """Share of the device's time that may be promised; the rest is for what varies and for prompt switches."""
 
+MEMORY = 0.9
+"""Share of the free memory that may be promised; the rest is for gaps between blocks and for what nobody measured."""
+
 
 def slots(chunk_media_seconds: float, chunk_seconds: float) -> int:
     """Sessions that fit on a device that makes `chunk_media_seconds` of video in `chunk_seconds`. At least 1."""
     return max(1, math.floor(LOAD * chunk_media_seconds / chunk_seconds))
+
+
+def memory_slots(free_bytes: int, session_bytes: int) -> int:
+    """Sessions that fit in memory of which `free_bytes` were left while one was open and working. At least 1."""
+    return 1 + math.floor(MEMORY * free_bytes / session_bytes)
 
 
 def measure_chunk_seconds(

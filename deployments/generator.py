@@ -93,7 +93,8 @@ class Generator:
     @property
     def slots(self) -> int:
         media_seconds = chunk_frames(1) / self._video.fps
-        return self._limits.slots or admission.slots(media_seconds, self._times.chunk.seconds)
+        slots = self._limits.slots or admission.slots(media_seconds, self._times.chunk.seconds)
+        return min(slots, self._limits.memory_slots or slots)
 
     async def run(self) -> None:
         """Serve the sessions until cancelled."""

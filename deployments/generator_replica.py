@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import logging
 from collections.abc import AsyncGenerator
 from functools import partial
 
@@ -19,6 +19,7 @@ from deployments.calls import ask
 from deployments.fragments import Fragment
 from deployments.generator import Generator, Parts
 from deployments.leases import Leases
+from deployments.measurement import SessionCost, measure
 from deployments.owned import Limits
 from deployments.placement import Refusal
 from deployments.session import Session
@@ -30,10 +31,11 @@ from longlive.model import VideoModel
 from longlive.pipeline import load_video_model
 from longlive.stream import VideoStream
 
-MEASURED_CHUNKS = 3
 FIRST_VIEWER_SECONDS = 30.0
-RESTART_SECONDS = 45.0  # in which Serve has a new encoder where one died, on a busy machine too
 """Time to start a player. Who has not by then is taken to have left."""
+RESTART_SECONDS = 45.0  # in which Serve has a new encoder where one died, on a busy machine too
+
+log = logging.getLogger(__name__)
 
 
 class GeneratorReplica:
@@ -48,7 +50,7 @@ class GeneratorReplica:
         self._text_encoder = text_encoder
         self._video_encoder = video_encoder
         model = load_video_model(settings.model, settings.dtype, weights=settings.weights, decoder=settings.decoder)
-        self._generator = self._build(model, _measure(model), redis_url)
+        self._generator = self._build(model, measure(model, settings.generators), redis_url)
         self._running = asyncio.get_running_loop().create_task(self._generator.run(), name="generator")
 
     async def open(self, sid: str, prompt: str, seed: int | None, paced: bool) -> Session | Refusal:
@@ -73,10 +75,12 @@ class GeneratorReplica:
         if self._running.done():
             self._running.result()
 
-    def _build(self, model: VideoModel, chunk_seconds: float, redis_url: str) -> Generator:
+    def _build(self, model: VideoModel, cost: SessionCost, redis_url: str) -> Generator:
         settings, config = self._settings, model.config
         redis = connect(redis_url)
         timeline = Timeline(redis, connect(redis_url, blocking=True))
+        memory_slots = admission.memory_slots(cost.free_bytes, cost.session_bytes)
+        log.info("a chunk takes %.3f s; memory has room for %d sessions", cost.chunk_seconds, memory_slots)
         return Generator(
             name=serve.get_replica_context().replica_id.unique_id,
             model=config.name,
@@ -92,8 +96,9 @@ class GeneratorReplica:
                 slots=settings.slots,
                 unwatched_seconds=settings.unwatched_seconds,
                 first_viewer_seconds=min(FIRST_VIEWER_SECONDS, settings.unwatched_seconds),
+                memory_slots=memory_slots,
             ),
-            chunk_seconds=chunk_seconds,
+            chunk_seconds=cost.chunk_seconds,
         )
 
     async def _encode_text(self, text: str) -> Tensor:
@@ -107,11 +112,3 @@ class GeneratorReplica:
             lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame),
             patience=RESTART_SECONDS,
         )
-
-
-def _measure(model: VideoModel) -> float:
-    """Median seconds of a chunk once the window is full."""
-    rollout, sizes = model.config.rollout, model.config.transformer
-    stream = VideoStream(model, torch.zeros(1, sizes.text_len, sizes.text_dim), seed=0)
-    fill = max(1, rollout.window_frames // rollout.chunk_frames)
-    return admission.measure_chunk_seconds(stream.next_frames, time.perf_counter, fill=fill, count=MEASURED_CHUNKS)

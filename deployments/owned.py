@@ -35,7 +35,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """`slots` None: as many as the chunk time, measured all the while, allows.
+    """`slots` None: as many as the chunk time, measured all the while, allows; never more than `memory_slots`.
 
     A session ends when nobody has watched it for `unwatched_seconds`, or has not begun to in `first_viewer_seconds`.
     A viewer's call lasts `watch_seconds` at most, for nobody says when its caller has died; a living one calls anew.
@@ -45,6 +45,7 @@ class Limits:
     unwatched_seconds: float
     first_viewer_seconds: float
     watch_seconds: float = 60.0
+    memory_slots: int | None = None
 
 
 @dataclass

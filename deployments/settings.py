@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     generators: Replicas = Field(1, description="Generator replicas; each owns a device or a core.")
     video_encoders: Replicas = Field(1, description="Video encoder replicas.")
     slots: int | None = Field(
-        None, ge=1, description="Sessions of one generator. Not set: as many as the measured chunk time allows."
+        None,
+        ge=1,
+        description="Sessions of one generator. Not set: what the measured chunk time allows. Memory limits both.",
     )
     unwatched_seconds: float = Field(
         60.0,

@@ -1,4 +1,4 @@
-"""Slots follow from the measured chunk time; a refusal says when to come back."""
+"""Slots follow from the measured chunk time and from memory; a refusal says when to come back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from deployments.admission import LOAD, measure_chunk_seconds, retry_after_seconds, slots
+from deployments.admission import LOAD, MEMORY, measure_chunk_seconds, memory_slots, retry_after_seconds, slots
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ def test_more_than_one_session_never_takes_more_than_the_promised_share() -> Non
         count = slots(0.75, cost)
         assert count == 1 or count * cost <= LOAD * 0.75 + 1e-9
         assert (count + 1) * cost > LOAD * 0.75
+
+
+@pytest.mark.parametrize(("free", "expected"), [(0, 1), (1099, 1), (1112, 2), (10_000, 10), (100_000, 91)])
+def test_memory_has_room_for_the_session_that_was_measured_and_for_more_in_what_was_free(
+    free: int, expected: int
+) -> None:
+    assert memory_slots(free, session_bytes=1000) == expected
+    assert (expected - 1) * 1000 <= MEMORY * free < expected * 1000
 
 
 def test_the_chunk_time_is_the_median_after_the_window_is_full() -> None:

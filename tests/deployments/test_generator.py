@@ -79,6 +79,7 @@ class Rig:
     store: Store
     stream: Callable[[Tensor, int], FakeVideoStream] = FakeVideoStream
     slots: int = 2
+    memory_slots: int | None = None
     unwatched_seconds: float = 1e6
     first_viewer_seconds: float = 1e6
     watch_seconds: float = 60.0
@@ -107,7 +108,9 @@ class Rig:
             encode_video=self.encode_video,
             open_stream=self.stream,
         )
-        limits = Limits(self.slots, self.unwatched_seconds, self.first_viewer_seconds, self.watch_seconds)
+        limits = Limits(
+            self.slots, self.unwatched_seconds, self.first_viewer_seconds, self.watch_seconds, self.memory_slots
+        )
         self.generator = Generator("r", "fake", VIDEO, parts, limits, chunk_seconds=0.01)
         running = asyncio.create_task(self.generator.run())
         try:
@@ -266,6 +269,13 @@ async def test_a_full_replica_refuses_and_says_when_to_ask_again(store: Store) -
     refusals = [answer for answer in answers if isinstance(answer, Refusal)]
     assert [refusal.replica for refusal in refusals] == ["r"]
     assert refusals[0].retry_after_s >= 1
+
+
+async def test_a_replica_takes_no_more_sessions_than_its_memory_holds_whatever_was_set(store: Store) -> None:
+    rig = Rig(store, slots=4, memory_slots=1)
+    async with rig.running() as generator:
+        answers = [await generator.open(sid, "a ball", 1) for sid in ("a", "b")]
+    assert [isinstance(answer, Refusal) for answer in answers] == [False, True]
 
 
 async def test_who_never_comes_loses_the_session_sooner_than_who_was_there(store: Store) -> None:
