@@ -20,6 +20,12 @@ class DecoderState:
     history: list[Tensor]
     latents_seen: int = 0
 
+    def restart(self, latents_seen: int = 0) -> None:
+        """Forget the past, as `VideoDecoder.init_state` begins, in the same memory."""
+        for layer in self.history:
+            layer.zero_()
+        self.latents_seen = latents_seen
+
 
 class VideoDecoder(Protocol):
     """A streaming decoder: it serves many videos at a time, each with a state of its own.

@@ -104,7 +104,7 @@ class Snapshot:
             chunk=state.chunk,
             prompt=prompt(state.prompt),
             latents=tuple(add(piece.to(dtype)) for piece in pieces or [state.latents]),  # none before the first chunk
-            sink=sink and SinkHead(add(sink.latents.to(dtype)), sink.first, sink.position, sink.exact),
+            sink=SinkHead(add(sink.latents.to(dtype)), sink.first, sink.position, sink.exact) if sink else None,
             passes=tuple(PassHead(made.frames.start, len(made.frames), prompt(made.prompt)) for made in state.passes),
             coming=tuple(ComingHead(step.chunk, prompt(step.prompt), step.memory, step.sink) for step in state.coming),
             origin=state.origin,
@@ -122,7 +122,7 @@ class Snapshot:
             chunk=head.chunk,
             prompt=parts[head.prompt],
             latents=torch.cat([parts[name] for name in head.latents], dim=1),
-            sink=sink and Sink(sink.first, sink.position, parts[sink.part], sink.exact),
+            sink=Sink(sink.first, sink.position, parts[sink.part], sink.exact) if sink else None,
             passes=tuple(
                 CleanPass(range(made.first, made.first + made.frames), parts[made.prompt]) for made in head.passes
             ),

@@ -37,6 +37,10 @@ class VideoStream:
         It goes on without a cut, but not bit by bit as it would have: see `Rollout.restore`. The decoder starts from
         the last `warmup_latents` latents that the snapshot holds. Raises SnapshotError for another model's snapshot.
         """
+        if snapshot.head.model != model.identity:
+            raise SnapshotError(
+                "the snapshot is of another model (other weights, or another roll-out); go on with the one it is of"
+            )
         stream = cls(model, snapshot.parts[snapshot.head.prompt], snapshot.head.seed, history=history)
         stream._resume(snapshot, warmup_latents)
         return stream
@@ -94,15 +98,11 @@ class VideoStream:
         return self.frame
 
     def _resume(self, snapshot: Snapshot, warmup_latents: int) -> None:
-        model, head = self._model, snapshot.head
-        if head.model != model.identity:
-            raise SnapshotError(
-                "the snapshot is of another model (other weights, or another roll-out); go on with the one it is of"
-            )
-        state = snapshot.state()
-        self._rollout = model.rollout(state.prompt, head.seed)
+        model, state = self._model, snapshot.state()
         self._rollout.restore(state)
-        warmup = state.latents[:, max(0, state.latents.shape[1] - warmup_latents) :].to(model.device)
-        self._decoder = model.decoder_state(self._rollout.frames - warmup.shape[1])
-        if warmup.shape[1]:
-            model.decode(warmup, self._decoder)
+        held, size = state.latents.shape[1], model.config.rollout.chunk_frames
+        start = max(0, held - warmup_latents)
+        self._decoder.restart(self._rollout.frames - held + start)
+        for first in range(start, held, size):  # in as little memory as any chunk
+            latents = state.latents[:, first : min(first + size, held)].to(model.device)
+            model.decode(latents, self._decoder)
