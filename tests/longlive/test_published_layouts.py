@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from longlive.checkpoints import load_transformer
 from longlive.config import AdapterConfig, ModelConfig, TransformerConfig, VAEConfig
-from longlive.config_file import to_json
+from longlive.config_file import parse, to_json
 from longlive.errors import CheckpointError, InputError
 from longlive.lora import pair_up, read_adapter
 from longlive.model_folder import find_model
@@ -324,3 +324,14 @@ def test_every_file_of_a_preset_has_a_source_and_every_source_a_use(name: str) -
     assert {source.path for source in preset.sources if source.optional} == {files.light_decoder, files.tiny_decoder}
     assert config.examples
     assert config.follow_ups
+
+
+def test_the_manual_names_every_file_and_its_example_is_a_configuration() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    for preset in PRESETS.values():
+        assert f"`{preset.config.name}`" in text
+        for source in preset.sources:
+            assert f"| `{source.path}` | {f'`{source.repo}`: `{source.file}`' if source.repo else 'nobody'}" in text
+    example = parse(ModelConfig, json.loads(text.split("```json")[1].split("```")[0]))
+    assert example.files.entry == "generator_ema"
+    assert example.files.adapter == AdapterConfig(file="lora.pt", rank=128, alpha=128)
