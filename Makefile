@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup serve test test-slow lint format numbers chromium
+.PHONY: help setup serve test test-slow lint format numbers numbers-long chromium
 
 help:
 	@echo "make serve      start the service and print its address"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make setup      only install what the others need"
 	@echo "make numbers    measure everything the README claims, and rewrite its table"
+	@echo "make numbers-long  the same for a video of an hour: ten minutes"
 	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
 
 setup: .venv/.installed chromium
@@ -45,7 +46,15 @@ numbers: .venv/.installed
 	$(BIN)/longlive eval tiny --switch recache --json > docs/numbers/eval_switch.json
 	$(BIN)/python benchmarks/engine.py --json > docs/numbers/engine.json
 	$(BIN)/python benchmarks/quantization.py --json --plot docs/quantization.png > docs/numbers/quantization.json
+	$(BIN)/python benchmarks/decoders.py --json > docs/numbers/decoders.json
+	$(BIN)/python benchmarks/window.py --json --plot docs/window.png > docs/numbers/window.json
+	$(BIN)/python benchmarks/seam.py --json --plot docs/seam.png > docs/numbers/seam.json
 	$(BIN)/python benchmarks/serve.py --json > docs/numbers/serve.json
+	$(BIN)/python benchmarks/table.py docs/numbers
+
+numbers-long: .venv/.installed
+	mkdir -p docs/numbers
+	$(BIN)/python benchmarks/length.py --json --minutes 60 --plot docs/length.png > docs/numbers/length.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
 # torch comes first and by its exact version, so that a CPU build named by TORCH_INDEX is not replaced afterwards.

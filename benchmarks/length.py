@@ -1,9 +1,9 @@
 """A very long video of the tiny model: as cheap, as small, as smooth and as true at its end as at its start?
 
 `python benchmarks/length.py --json --minutes 60 --plot docs/length.png`. One thread. The cost of a chunk (DiT and
-decode) is processor time; of each minute's chunks the tenth percentile counts, because what else the machine does only
-ever adds. Memory is that of this process, which keeps no frame: they go to another one, which writes them to an mp4
-whose timestamps are read back.
+decode) is processor time. What else the machine does moves that too, so at every point the long video takes turns with
+one that has just begun, and their ratio tells whether age costs anything. Memory is that of this process, which keeps
+no frame: they go to another one, which writes them to an mp4 whose timestamps are read back.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from report import emit, report, say
 
 SEED = 0
 BINS = 60  # points over the video: one for each minute of an hour
+PAIRED = 10  # chunks of a point that take turns with a young video's
 JUDGED_FRAMES = 24  # the readouts of a bin read the last frames in it
 SETTLED = 24  # the first frames grow out of the noise; chunk borders are compared after them
 
@@ -67,12 +68,13 @@ class Recorder:
         self.recent = torch.cat((self.recent, made))[-JUDGED_FRAMES:]
         self.chunks, self.frames = self.chunks + 1, end
 
-    def point(self, minutes: float, chunks: slice) -> dict[str, float]:
-        """How things stand, and what these chunks took."""
+    def point(self, minutes: float, chunks: slice, young: list[float]) -> dict[str, float]:
+        """How things stand, what these chunks took, and what the last of them took beside chunks of a young video."""
         hits = matches(self.recent.permute(0, 3, 1, 2), self._scene)
         point = {
             "minutes": round(minutes, 3),
-            "cpu_ms_per_chunk": round(1000 * float(np.percentile(self.cpu[chunks], 10)), 3),
+            "cpu_ms_per_chunk": round(1000 * float(np.median(self.cpu[chunks])), 3),
+            "cost_over_young": round(float(np.median(self.cpu[chunks][-len(young) :]) / np.median(young)), 4),
             "median_wall_ms_per_chunk": round(1000 * float(np.median(self.wall[chunks])), 3),
             "rss_mib": round(self._process.memory_info().rss / 2**20, 2),
             "live_tensor_mib": round(live_tensor_bytes() / 2**20, 4),
@@ -90,24 +92,35 @@ def measure(model: Model, minutes: float) -> dict[str, Any]:
     prompt, next_prompt = model.encode([full_caption(rng, scene)]), model.encode([full_caption(rng, other)])
     later = config.rollout.chunk_frames * config.vae.temporal_stride
     first = later - config.vae.temporal_stride + 1
-    chunks = 1 + math.ceil((minutes * 60 * config.fps - first) / later)
-    expected = first + later * (chunks - 1)
+    total = 1 + math.ceil((minutes * 60 * config.fps - first) / later)
+    expected = first + later * (total - 1)
     fill = config.rollout.window_frames // config.rollout.chunk_frames
-    edges = [round(chunks * i / BINS) for i in range(BINS + 1)]
+    edges = [round(total * i / BINS) for i in range(BINS + 1)]
     bins = {end: slice(max(start, fill), end) for start, end in pairwise(edges) if end > fill}
+    pairs = {max(end - PAIRED, chunks.start) for end, chunks in bins.items()}
 
-    kept = Recorder(chunks, expected, (config.height, config.width), scene)
+    kept = Recorder(total, expected, (config.height, config.width), scene)
     stream = VideoStream(model, prompt, SEED)
+    young: VideoStream | None = None
+    young_cpu: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp4"
         with Mp4Process(path, config.fps, config.width, config.height) as mp4:
-            while kept.chunks < chunks:
-                cpu, wall = time.process_time(), time.perf_counter()
-                made = stream.next_frames()
-                kept.add(made, time.process_time() - cpu, time.perf_counter() - wall)
+            while kept.chunks < total:
+                if kept.chunks in pairs:
+                    young = VideoStream(model, prompt, SEED)
+                    for _ in range(fill):
+                        young.next_frames()
+                made, cpu, wall = timed(stream)
+                kept.add(made, cpu, wall)
                 mp4.write(made)
+                if young is not None:
+                    young_cpu.append(timed(young)[1])
                 if kept.chunks in bins:
-                    say(json.dumps(kept.point(stream.frame / config.fps / 60, bins[kept.chunks])))
+                    young = None
+                    minutes_made = stream.frame / config.fps / 60
+                    say(json.dumps(kept.point(minutes_made, bins[kept.chunks], young_cpu)))
+                    young_cpu = []
         stamps = timestamps(path, config.fps)
     stream.switch(next_prompt, "clear")
     after = torch.cat((kept.recent[-1:], stream.next_frames())).float()
@@ -123,12 +136,20 @@ def measure(model: Model, minutes: float) -> dict[str, Any]:
         "frames_made": kept.frames,
         "mp4": stamps,
         "cpu_ms_per_chunk": trend(kept, "cpu_ms_per_chunk"),
+        "cost_over_young": trend(kept, "cost_over_young"),
         "rss_mib": trend(kept, "rss_mib"),
         "live_tensor_mib": trend(kept, "live_tensor_mib"),
         "readouts_that_match": trend(kept, "readouts_that_match"),
         "frame_to_frame": changes(kept, hard_cut),
         "points": kept.points,
     }
+
+
+def timed(stream: VideoStream) -> tuple[Tensor, float, float]:
+    """The next frames, and the seconds they took: of the processor, and in all."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    made = stream.next_frames()
+    return made, time.process_time() - cpu, time.perf_counter() - wall
 
 
 def trend(kept: Recorder, name: str) -> dict[str, float | list[float]]:
@@ -219,9 +240,10 @@ def plot(results: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     minutes = [point["minutes"] for point in results["points"]]
-    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    figure = Figure(figsize=(8, 8), layout="constrained")
     rows = (
         ("cpu_ms_per_chunk", "processor time\nper chunk, ms"),
+        ("cost_over_young", "the same over that\nof a young video"),
         ("rss_mib", "resident memory,\nMiB"),
         ("readouts_that_match", "readouts that match\nthe prompt"),
     )

@@ -1,7 +1,7 @@
 """Writes the README's table of numbers from the JSON of the benchmarks: `python benchmarks/table.py docs/numbers`.
 
-The folder holds `engine.json`, `serve.json`, and `eval.json` and `eval_switch.json` of `longlive eval tiny --json`; a
-row whose file is not there is left out.
+The folder holds what the benchmarks and `longlive eval tiny --json` printed, each file by the name of its rows in
+`ROWS`; a row whose file is not there is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from typing import Any
 from report import ROOT
 
 BEGIN, END = "<!-- numbers: written by benchmarks/table.py -->", "<!-- end of numbers -->"
-ENGINE, SERVE, EVAL = "`benchmarks/engine.py --json`", "`benchmarks/serve.py --json`", "`longlive eval tiny --json`"
+EVAL = "`longlive eval tiny --json`"
+ENGINE, SERVE, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU = (
+    f"`benchmarks/{name}.py --json`"
+    for name in ("engine", "serve", "length", "window", "seam", "quantization", "decoders", "gpu")
+)
+Rows = Iterator[tuple[str, str, str]]
 
 
 def table(folder: Path) -> str:
@@ -23,11 +28,11 @@ def table(folder: Path) -> str:
     found = [(name, _read(folder / f"{name}.json")) for name in ROWS]
     rows = [row for name, document in found if document for row in ROWS[name](document)]
     head = ["| what | figure | command |", "| --- | --- | --- |"]
-    measured = next((document for name, document in found if name == "serve" and document), None)
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows), "", *_conditions(measured)])
+    documents = {name: document for name, document in found if document}
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows), "", *_conditions(documents)])
 
 
-def _engine(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _engine(document: dict[str, Any]) -> Rows:
     results = document["results"]
     parts = ", ".join(
         f"{name} {1000 * results[f'{key}_seconds']['median']:.0f} ms"
@@ -38,7 +43,7 @@ def _engine(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield f"its {results['chunk_media_seconds']:g} s chunk ({results['dtype']})", parts, ENGINE
 
 
-def _serve(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _serve(document: dict[str, Any]) -> Rows:
     results = document["results"]
     ready = results["process"]["ready_seconds"]
     yield "`longlive serve` to ready", f"{ready:.0f} s", SERVE
@@ -64,7 +69,7 @@ def _serve(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield f"proxy and ingress memory, {reader['seconds']:.0f} s of a reader that stopped", growth, SERVE
 
 
-def _eval(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _eval(document: dict[str, Any]) -> Rows:
     low, high = document["overall_95"]
     overall = f"{document['overall']:.2f} ({low:.2f} to {high:.2f})"
     yield f"readouts that match the prompt after 3 s, {document['n']} held-out scenes", overall, EVAL
@@ -73,7 +78,7 @@ def _eval(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield "control: another scene's prompt (blind guess)", f"{document['control']:.2f} ({document['chance']:.2f})", EVAL
 
 
-def _eval_switch(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _eval_switch(document: dict[str, Any]) -> Rows:
     command = f"`longlive eval tiny --switch {document['mode']} --json`"
     for part in document["after_switch"]:
         low, high = part["changed_95"]
@@ -81,21 +86,119 @@ def _eval_switch(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield f"changed attributes that match {part['seconds']:.0f} s after a switch", changed, command
 
 
-ROWS = {"engine": _engine, "serve": _serve, "eval": _eval, "eval_switch": _eval_switch}
+def _length(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    cost, rss, change = results["cost_over_young"], results["rss_mib"], results["frame_to_frame"]
+    what = f"one video of {results['minutes']:.0f} minutes"
+    low, high = cost["slope_per_hour_95"]
+    ratio = f"{cost['first_sixth']:.3f}, {cost['last_sixth']:.3f} ({100 * low:+.1f} to {100 * high:+.1f} % an hour)"
+    yield f"{what}: cost of a chunk over that of a video just begun, first and last sixth", ratio, LENGTH
+    low, high = rss["slope_per_hour_95"]
+    grows = f"{rss['first_sixth']:.0f} MiB, {rss['last_sixth']:.0f} MiB ({low:+.1f} to {high:+.1f} MiB an hour)"
+    yield "its resident memory, first and last sixth", grows, LENGTH
+    borders = f"{change['largest_at_chunk_borders']:.1f}, {change['largest_within_chunks']:.1f}"
+    yield (
+        f"its largest change between two frames, of 255: at chunk borders, within (a cut: "
+        f"{change['hard_cut_to_another_prompt']:.1f})",
+        borders,
+        LENGTH,
+    )
+    match = results["readouts_that_match"]
+    shares = f"{match['first_sixth']:.2f}, {match['last_sixth']:.2f}"
+    yield "its readouts that match the prompt, first and last sixth", shares, LENGTH
+    drift = f"{results['mp4']['largest_drift_seconds']:g} s over {results['mp4']['frames']} frames"
+    yield "its timestamps in an mp4: largest drift", drift, LENGTH
+
+
+def _window(document: dict[str, Any]) -> Rows:
+    for part in document["results"]["time"]:
+        last = part["ratios"][-1]
+        share = f"{last['dit_over_dense']:.2f} ({last['dit_over_window_21']:.2f} of a 21-frame window)"
+        yield f"window and sink over dense attention, {last['seconds']} s, {part['model']}: DiT time", share, WINDOW
+    memory = document["results"]["memory"][-1]
+    share = f"{memory['peak_over_dense']:.2f} ({memory['peak_over_window_21']:.2f} of a 21-frame window)"
+    what = f"window and sink over dense attention, {memory['seconds']} s, {memory['model']}: peak memory, counted"
+    yield what, share, WINDOW
+
+
+def _seam(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    best = results["restored"][-1]
+    likeness = f"{_decibels(best)} (hard cut: {_decibels(results['hard_cut'])})"
+    what = f"restored from a snapshot, {results['scenes']} scenes: first chunk's PSNR to the uninterrupted one"
+    yield what, likeness, SEAM
+    change = f"{best['change_at_the_seam']:.1f}, {results['uninterrupted']['change_at_the_seam']:.1f}"
+    yield "change between the two frames at the seam, of 255: restored, uninterrupted", change, SEAM
+
+
+def _quantization(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    for name, scheme in results["schemes"].items():
+        size = f"{scheme['longlive_1.3b_bytes'] / 1e9:.2f} GB"
+        if "adherence" not in scheme:
+            yield f"{name}: DiT weights of the 1.3B layout", size, QUANTIZATION
+            continue
+        adherence = scheme["adherence"]
+        low, high = adherence["difference_points_95"]
+        points = f"{adherence['difference_points']:+.2f} ({low:+.2f} to {high:+.2f}), {adherence['readouts']} readouts"
+        what = f"{name}: DiT weights of the 1.3B layout; points of adherence beside {adherence['against_dtype']}"
+        yield what, f"{size}; {points}", QUANTIZATION
+
+
+def _decoders(document: dict[str, Any]) -> Rows:
+    parts = {name: part for name, part in document["results"].items() if isinstance(part, dict)}
+    for name, part in parts.items():
+        if not name.startswith("wan "):
+            faster = f"{part['times_as_fast_as_wan']:.1f} ({part['milliseconds']['median']:.0f} ms a chunk)"
+            yield f"{name} decoder: times as fast as Wan's", faster, DECODERS
+
+
+def _gpu(document: dict[str, Any]) -> Rows:
+    for name, part in document["parts"].items():
+        result = part.get("result") or {}
+        if "frames_per_second" in result:
+            gpu = document["hardware"]["gpu"]
+            yield f"1.3B at 832x480, {gpu}, {name}, decode in", f"{result['frames_per_second']:.1f} frames/s", GPU
+
+
+ROWS = {
+    "engine": _engine,
+    "serve": _serve,
+    "eval": _eval,
+    "eval_switch": _eval_switch,
+    "length": _length,
+    "window": _window,
+    "seam": _seam,
+    "quantization": _quantization,
+    "decoders": _decoders,
+    "gpu": _gpu,
+}
 
 
 def _milliseconds(spread: dict[str, float]) -> str:
     return f"{spread['median']:.0f} ms (worst of {spread['n']}: {spread['max']:.0f})"
 
 
-def _conditions(document: dict[str, Any] | None) -> Iterator[str]:
-    if document is not None:
-        hardware, versions, includes = document["hardware"], document["versions"], document["includes"]
-        inside = ", ".join(name.replace("_", " ") for name, within in includes.items() if within)
-        yield (
-            f"{hardware['cpu']}, {hardware['cores']} cores, no GPU; torch {versions['torch']}, Ray {versions['ray']}; "
-            f"commit {document['commit']}. The service's figures include: {inside}."
-        )
+def _decibels(part: dict[str, Any]) -> str:
+    first = part["psnr_by_chunk"][0]
+    return "equal" if first is None else f"{first:.1f} dB"
+
+
+def _conditions(documents: dict[str, dict[str, Any]]) -> Iterator[str]:
+    if "serve" not in documents:
+        return
+    served = documents["serve"]
+    hardware, versions, includes = served["hardware"], served["versions"], served["includes"]
+    inside = ", ".join(name.replace("_", " ") for name, within in includes.items() if within)
+    others = ", ".join(
+        f"{name} {document['commit']}"
+        for name, document in documents.items()
+        if document.get("commit", served["commit"]) != served["commit"]
+    )
+    yield (
+        f"{hardware['cpu']}, {hardware['cores']} cores, no GPU; torch {versions['torch']}, Ray {versions['ray']}; "
+        f"commit {served['commit']}{f' ({others})' if others else ''}. The service's figures include: {inside}."
+    )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
