@@ -93,8 +93,8 @@ def generate(
     )
     length, how = _length(seconds, latents), _mode(mode, blend_chunks)
     changes = [parse_switch(text) for text in switch or []]
-    if snapshot_to and not snapshot_to.parent.is_dir():
-        raise WrongInput(f"--snapshot-to: there is no folder {snapshot_to.parent}; make it first")
+    if snapshot_to and (snapshot_to.is_dir() or not snapshot_to.parent.is_dir()):
+        raise WrongInput(f"--snapshot-to {snapshot_to}: give the name of a file in a folder that there is")
     from rich.console import Console
 
     from deployments.takes import take_clip, take_from, take_lines
@@ -134,7 +134,7 @@ def parse_switch(text: str) -> Switch:
 def _refuse_mixtures(many: bool, of_one: dict[str, object], of_many: dict[str, object]) -> None:
     """Options for one video do not go with `--prompts`, nor those for many without it."""
     for name, value in (of_one if many else of_many).items():
-        if value not in (None, False):
+        if value not in (None, False, []):
             reason = "is for one video and --prompts for many" if many else "is for the videos of --prompts"
             raise WrongInput(f"{name} {reason}; leave it out")
 
@@ -201,21 +201,26 @@ def _film(engine: Model, takes: Sequence[Take], mode: SwitchMode, snapshot_to: P
     total, made, start = sum(lengths) / config.fps, 0, time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[made]}"), TimeRemainingColumn())
     # Lines for a terminal go above the bar; lines for a file or a pipe must not go to the bar's console instead.
-    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as progress:
-        bar = progress.add_task("", total=total, made="")
+    progress = Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty())
+    bar = progress.add_task("", total=total, made="")
 
-        def add(frames: int) -> None:
-            nonlocal made
-            made += frames
-            media = made / config.fps
-            speed = media / (time.perf_counter() - start)
-            progress.update(bar, completed=media, made=f"{media:.1f} of {total:.1f} s, {speed:.1f}x real time")
+    def add(frames: int) -> None:
+        nonlocal made
+        made += frames
+        media = made / config.fps
+        speed = media / (time.perf_counter() - start)
+        progress.update(bar, completed=media, made=f"{media:.1f} of {total:.1f} s, {speed:.1f}x real time")
+        progress.start()
 
+    try:
         for take, frames in zip(takes, lengths, strict=True):
             progress.update(bar, description=str(take.out))
             stream = take.film(engine, mode, whole=whole, made=add)
             size = f"{config.width}x{config.height}"
             print(f"{take.out}: {frames} frames of {size}, {frames / config.fps:.2f} s, seed {take.seed}", flush=True)
+    finally:
+        if progress.live.is_started:
+            progress.stop()
     if snapshot_to is not None:
         stream.snapshot().save(snapshot_to)
         print(f"{snapshot_to}: goes on at {stream.frame / config.fps:.2f} s", flush=True)

@@ -36,10 +36,14 @@ class Take:
         return schedule(model.config, self.length, self.switches, self.start, whole=whole).frames
 
     def film(self, model: Model, mode: SwitchMode, *, whole: bool, made: Callable[[int], None]) -> VideoStream:
-        """Writes the file, telling of each chunk how many frames it has. Returns the stream, at its end."""
+        """Writes the file; tells of each chunk how many frames it has, and 0 when nothing can be refused any more.
+
+        Returns the stream, at its end.
+        """
         config, stream = model.config, self.begin(model)
         chunks = proceed(model, stream, self.length, self.switches, mode, whole=whole)
         with VideoFile(self.out, config.fps, config.width, config.height) as video:
+            made(0)
             for frames in chunks:
                 video.write(frames)
                 made(len(frames))
