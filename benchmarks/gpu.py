@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,7 @@ class Benchmark:
         self._record.run("two sessions, alternating", lambda: self._alternating(model))
         self._record.run("decoders against float32", lambda: self._decoder_errors(model))
         self._record.run("wan decoder, cudnn.benchmark", lambda: self._tuned_decode(model))
+        self._record.run("chunk, relative positions", lambda: self._endless_chunk(model))
 
     def _measure(self, model: VideoModel, precision: Precision) -> None:
         orders = ORDERS if precision is Precision.bfloat16 and self._may_choose() else (self._order,)
@@ -323,6 +325,13 @@ class Benchmark:
         """The Wan decoder with convolutions that cuDNN has timed and chosen itself."""
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             return _rate(self._clock.repeat(decode_stage(model)), self._flops.get("decode wan"))
+
+    def _endless_chunk(self, model: VideoModel) -> dict[str, Any]:
+        """With keys that are kept unrotated, so that a video has no end; the other stages have absolute positions."""
+        rollout = replace(self._config.rollout, positions="relative")
+        endless = replace(model, config=replace(self._config, rollout=rollout))
+        with attention_order(self._order):
+            return _rate(self._clock.repeat(TransformerStages(endless).chunk), self._flops.get("chunk"))
 
     def _allocated(self) -> int:
         gc.collect()

@@ -95,7 +95,8 @@ def measure(model: Model, minutes: float) -> dict[str, Any]:
     total = 1 + math.ceil((minutes * 60 * config.fps - first) / later)
     expected = first + later * (total - 1)
     fill = config.rollout.window_frames // config.rollout.chunk_frames
-    edges = [round(total * i / BINS) for i in range(BINS + 1)]
+    count = min(BINS, total // 4)
+    edges = [round(total * i / count) for i in range(count + 1)]
     bins = {end: slice(max(start, fill), end) for start, end in pairwise(edges) if end > fill}
     pairs = {max(end - PAIRED, chunks.start) for end, chunks in bins.items()}
 

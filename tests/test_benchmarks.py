@@ -105,6 +105,131 @@ def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path)
     assert readme.read_text() == written
 
 
+def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_path: Path) -> None:
+    def trend(first: float, last: float, low: float, high: float) -> dict[str, object]:
+        return {"first_sixth": first, "last_sixth": last, "slope_per_hour_95": [low, high]}
+
+    wan_like = {"psnr_by_chunk": [54.98, 54.0, 53.0], "change_at_the_seam": 5.04}
+    part = {"seconds": 60, "dit_over_dense": 0.486, "dit_over_window_21": 0.967}
+    memory = {"seconds": 60, "model": "longlive-1.3b", "peak_over_dense": 0.09, "peak_over_window_21": 0.716}
+    adherence = {
+        "against_dtype": "bfloat16",
+        "difference_points": -0.2,
+        "difference_points_95": [-0.55, 0.15],
+        "readouts": 1536,
+    }
+    results = {
+        "length": {
+            "minutes": 60.009,
+            "cost_over_young": trend(1.001, 1.002, -0.01, 0.012),
+            "rss_mib": trend(448, 448.4, -0.9, 2.7),
+            "readouts_that_match": trend(1, 1, 0, 0),
+            "frame_to_frame": {
+                "largest_at_chunk_borders": 7.04,
+                "largest_within_chunks": 7.07,
+                "hard_cut_to_another_prompt": 11.8,
+            },
+            "mp4": {"frames": 57609, "largest_drift_seconds": 0.0},
+        },
+        "window": {"time": [{"model": "tiny", "ratios": [part]}], "memory": [memory]},
+        "seam": {
+            "scenes": 32,
+            "restored": [wan_like],
+            "uninterrupted": {"change_at_the_seam": 5.01},
+            "hard_cut": {"psnr_by_chunk": [16.9, 15.2, 15.0]},
+        },
+        "quantization": {
+            "schemes": {
+                "bfloat16": {"longlive_1.3b_bytes": 2_838_000_000},
+                "int8": {"longlive_1.3b_bytes": 1_430_000_000, "adherence": adherence},
+            }
+        },
+        "decoders": {
+            "wan bfloat16": {"milliseconds": {"median": 46.0}, "times_as_fast_as_wan": 1.0},
+            "light bfloat16": {"milliseconds": {"median": 15.4}, "times_as_fast_as_wan": 2.93},
+        },
+    }
+    for name, found in results.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"commit": "abc123", "results": found}))
+    gpu_parts = {
+        "fp8, wan decoder": {"result": {"frames_per_second": 12.34}},
+        "int8, wan decoder": {"error": "OutOfMemoryError"},
+    }
+    gpu = {"commit": "abc123", "hardware": {"gpu": "Abacus 9000"}, "parts": gpu_parts}
+    (tmp_path / "gpu.json").write_text(json.dumps(gpu))
+    readme = tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text())
+    run(BENCHMARKS / "table.py", tmp_path, "--readme", readme)
+    written = readme.read_text()
+    for said in (
+        "| 1.001, 1.002 (-1.0 to +1.2 % an hour) |",
+        "| 448 MiB, 448 MiB (-0.9 to +2.7 MiB an hour) |",
+        "(a cut: 11.8) | 7.0, 7.1 |",
+        "| 0 s over 57609 frames |",
+        "60 s, tiny: DiT time | 0.49 (0.97 of a 21-frame window) |",
+        "60 s, longlive-1.3b: peak memory, counted | 0.09 (0.72 of a 21-frame window) |",
+        "| 55.0 dB (hard cut: 16.9 dB) |",
+        "| 2.84 GB |",
+        "| 1.43 GB; -0.20 (-0.55 to +0.15), 1536 readouts |",
+        "light bfloat16 decoder: times as fast as Wan's | 2.9 (15 ms a chunk) |",
+        "Abacus 9000, fp8, wan decoder, decode in | 12.3 frames/s |",
+    ):
+        assert said in written
+    assert "int8, wan decoder" not in written
+
+
+def test_the_length_benchmark_finds_a_video_without_end_flat(untrained_folder: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "length.png"
+    command = (BENCHMARKS / "length.py", "--json", "--minutes", 0.5, "--model", untrained_folder, "--plot", plot)
+    results = json.loads(run(*command))["results"]
+    assert results["frames_made"] == results["frames_expected"] == results["mp4"]["frames"] == 489
+    assert results["mp4"]["largest_drift_seconds"] == 0
+    assert results["mp4"]["last_frame_at_seconds"] == 488 / 16
+    assert results["live_tensor_mib"]["min"] == results["live_tensor_mib"]["max"]
+    assert results["cost_over_young"]["last_sixth"] > 0
+    assert plot.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_five_minutes_of_the_tiny_model_show_no_cut_no_growth_and_what_was_asked_for() -> None:
+    results = json.loads(run(BENCHMARKS / "length.py", "--json", "--minutes", 5))["results"]
+    assert results["frames_made"] == results["frames_expected"] == results["mp4"]["frames"] == 4809
+    assert results["mp4"]["largest_drift_seconds"] == 0
+    assert results["live_tensor_mib"]["min"] == results["live_tensor_mib"]["max"]
+    assert results["rss_mib"]["last_sixth"] < results["rss_mib"]["first_sixth"] + 16
+    change = results["frame_to_frame"]
+    assert change["largest_at_chunk_borders"] < 1.25 * change["largest_within_chunks"]
+    assert results["readouts_that_match"]["first_sixth"] > 0.9
+    assert results["readouts_that_match"]["last_sixth"] > 0.9
+
+
+def test_the_window_benchmark_compares_time_and_counts_memory(tmp_path: Path) -> None:
+    plot = tmp_path / "window.png"
+    results = json.loads(run(BENCHMARKS / "window.py", "--json", "--seconds", 1, 3, "--plot", plot))["results"]
+    for part in results["time"]:
+        assert [ratio["seconds"] for ratio in part["ratios"]] == [1, 3]
+        assert {len(chunks) for chunks in part["cpu_ms_per_chunk"].values()} == {5}
+    memory = {(part["model"], part["seconds"]): part for part in results["memory"]}
+    full = memory["longlive-1.3b", 3]
+    assert full["latent_frames"] == 15
+    assert full["window 12, sink 3"]["cache_mib"] == pytest.approx(12 * 1560 * 1536 * 2 * 2 * 30 / 2**20, abs=0.01)
+    assert full["dense"]["cache_mib"] == pytest.approx(15 / 12 * full["window 12, sink 3"]["cache_mib"], abs=0.01)
+    assert full["peak_over_dense"] < 1
+    assert plot.stat().st_size > 10_000
+
+
+def test_the_seam_benchmark_finds_a_restore_the_nearer_the_warmer_and_far_from_a_cut(tmp_path: Path) -> None:
+    plot = tmp_path / "seam.png"
+    results = json.loads(run(BENCHMARKS / "seam.py", "--json", "--scenes", 1, "--plot", plot))["results"]
+    first_chunk = {part["warmup_latents"]: part["psnr_by_chunk"][0] for part in results["restored"]}
+    assert list(first_chunk) == [0, 1, 2, 3, 6, 9, 12]
+    assert first_chunk[0] < first_chunk[1] < first_chunk[3] < first_chunk[12]
+    for other in ("hard_cut", "new_video"):
+        assert first_chunk[12] > results[other]["psnr_by_chunk"][0] + 20
+    assert plot.stat().st_size > 10_000
+
+
 BARE_MACHINE = """
 import runpy, sys
 
