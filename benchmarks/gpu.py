@@ -10,28 +10,22 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a bare machine has torch, and this package is not installed on it
+# A bare machine has torch, and this package is not installed on it.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from longlive.attention import attend  # noqa: E402
-from longlive.config import (  # noqa: E402
+from longlive.attention import attend
+from longlive.config import (
     DecoderName,
     ModelConfig,
     RolloutConfig,
@@ -39,12 +33,13 @@ from longlive.config import (  # noqa: E402
     TransformerConfig,
     VAEConfig,
 )
-from longlive.model import VideoModel, build_video_model  # noqa: E402
-from longlive.precision import Precision  # noqa: E402
-from longlive.stream import VideoStream  # noqa: E402
-from longlive.taehv import TAEHVDecoder  # noqa: E402
-from memory import live_tensor_bytes  # noqa: E402
-from stages import (  # noqa: E402
+from longlive.model import VideoModel, build_video_model
+from longlive.precision import Precision
+from longlive.stream import VideoStream
+from longlive.taehv import TAEHVDecoder
+from memory import live_tensor_bytes
+from record import MIB, ROOT, Record, collect, deadline, provenance
+from stages import (
     SEED,
     Clock,
     TransformerStages,
@@ -79,57 +74,6 @@ PRECISIONS = (Precision.bfloat16, Precision.int8, Precision.fp8)
 DECODERS: tuple[DecoderName, ...] = ("wan", "light", "tiny")
 ORDERS = ("default", "cudnn_first")
 KERNELS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
-MIB = 2**20
-
-
-class Record:
-    """The document as it grows: one entry per part, written to a file each time."""
-
-    def __init__(self, head: dict[str, Any], seconds: float, out: Path | None, device: torch.device) -> None:
-        self.parts: dict[str, Any] = {}
-        self._head, self._out, self._device = head, out, device
-        self._start = time.perf_counter()
-        self._budget = seconds
-        self._running = ""
-        self._lock = threading.Lock()
-
-    def run(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-        """The result of a part, which is kept with its time and its peak of memory; none if it failed."""
-        if self.spent() > self._budget:
-            self._keep(name, {"error": f"not run: the {self._budget:.0f} s were spent"})
-            return None
-        print(f"... {name}", file=sys.stderr, flush=True)
-        self._running = name
-        start = time.perf_counter()
-        _collect(self._device)
-        try:
-            entry: dict[str, Any] = {"result": work()}
-        except Exception as error:  # whatever it is, the other parts are still worth having
-            entry = {"error": f"{type(error).__name__}: {str(error).strip()[:500]}"}
-            print(f"    {entry['error']}", file=sys.stderr, flush=True)
-        entry |= {"seconds": round(time.perf_counter() - start, 2), "peak_mib": _peak_mib(self._device)}
-        self._keep(name, entry)
-        return entry.get("result")
-
-    def spent(self) -> float:
-        return time.perf_counter() - self._start
-
-    def give_up(self) -> None:
-        """End the process with what there is: a kernel that does not return can only be left behind."""
-        self._keep(self._running, {"error": "did not end in time"})
-        print(json.dumps(self.document(), indent=2), flush=True)
-        os._exit(1)
-
-    def document(self) -> dict[str, Any]:
-        return {**self._head, "seconds": round(self.spent(), 1), "parts": self.parts}
-
-    def _keep(self, name: str, entry: dict[str, Any]) -> None:
-        with self._lock:
-            self.parts = {**self.parts, name: entry}
-            if self._out is not None:
-                unfinished = self._out.with_suffix(".part")
-                unfinished.write_text(json.dumps(self.document(), indent=2) + "\n")
-                unfinished.replace(self._out)
 
 
 class Benchmark:
@@ -168,7 +112,7 @@ class Benchmark:
         for order in orders:
             name = f"{precision}: stages, attention {order}"
             with attention_order(order):
-                times[order] = self._record.run(name, lambda: self._stages(model, precision))
+                times[order] = self._record.run(name, lambda: self._stages(model))
         if len(orders) > 1:
             measured = {order: part["chunk"]["ms"]["median"] for order, part in times.items() if part}
             self._order = min(measured, key=lambda order: measured[order], default="default")
@@ -188,12 +132,12 @@ class Benchmark:
             made.append(model)
             weights = [*model.transformer.parameters(), *model.transformer.buffers()]
             flow = first_flow(model)
-            if self._flow is None:
+            if precision is Precision.bfloat16:
                 self._flow = flow
             return {
                 "transformer_parameters": sum(weight.numel() for weight in model.transformer.parameters()),
                 "transformer_mib": _mib(weights),
-                "flow_error_to_bfloat16": relative_error(flow, self._flow),
+                "flow_error_to_bfloat16": None if self._flow is None else relative_error(flow, self._flow),
             }
 
         self._record.run(f"{precision}: build", build)
@@ -234,7 +178,7 @@ class Benchmark:
                 results[name] = {"error": str(error).strip().splitlines()[0][:200]}
         return results
 
-    def _stages(self, model: VideoModel, precision: Precision) -> dict[str, Any]:
+    def _stages(self, model: VideoModel) -> dict[str, Any]:
         before = self._allocated()
         stages = TransformerStages(model)
         cache_mib = (self._allocated() - before) / MIB
@@ -247,7 +191,7 @@ class Benchmark:
         """A live session: embeddings in, frames on the host out."""
         model = with_decoder(model, name)
         decode = _rate(self._clock.repeat(decode_stage(model)), self._flops.get(f"decode {name}"))
-        _collect(self._device)
+        collect(self._device)
         before = self._allocated()
         first: list[float] = []
         for _ in range(2):  # the second one is warm
@@ -390,70 +334,18 @@ def _mib(tensors: list[torch.Tensor]) -> float:
     return round(sum(tensor.numel() * tensor.element_size() for tensor in tensors) / MIB, 1)
 
 
-def _collect(device: torch.device) -> None:
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_mib(device: torch.device) -> float | None:
-    """The most that tensors took on the device during a part; none where the device does not count."""
-    return round(torch.cuda.max_memory_allocated(device) / MIB, 1) if device.type == "cuda" else None
-
-
 def head(size: str, device: torch.device, budget: float) -> dict[str, Any]:
-    """Where the numbers come from. Does not use what a plain torch machine lacks."""
-    hardware: dict[str, Any] = {"cpu_cores": os.cpu_count(), "machine": platform.machine()}
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        hardware |= {
-            "gpu": properties.name,
-            "capability": f"{properties.major}.{properties.minor}",
-            "memory_mib": properties.total_memory // MIB,
-            "multiprocessors": properties.multi_processor_count,
-            "driver": _said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
-        }
+    """What the numbers are of, and where they come from."""
     config = SIZES[size]
     return {
         "benchmark": "gpu",
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
-        "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
-        "hardware": hardware,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": importlib.metadata.version("numpy"),
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
-        },
+        **provenance(device),
         "size": size,
         "picture": f"{config.width}x{config.height}, {config.rollout.chunk_frames} latent frames a chunk",
         "weights": "random",
         "includes": {"dit": True, "decode": True, "copy_to_host": True, "text_encoder": False, "encode": False},
         "budget_seconds": budget,
     }
-
-
-def _said(*command: str) -> str:
-    """What a command prints, `unknown` where it cannot."""
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
-
-
-@contextmanager
-def deadline(seconds: float, late: Callable[[], None]) -> Iterator[None]:
-    """Calls `late` from a thread of its own if the block takes longer."""
-    timer = threading.Timer(seconds, late)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def main() -> None:

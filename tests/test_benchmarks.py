@@ -18,7 +18,7 @@ BENCHMARKS = ROOT / "benchmarks"
 
 def run(*arguments: object) -> str:
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
 def test_the_engine_benchmark_says_what_it_measured_and_on_what(untrained_folder: Path) -> None:
@@ -282,6 +282,25 @@ def test_the_gpu_benchmark_keeps_what_it_measured_when_parts_fail_or_time_is_up(
     spent = gpu.Record({}, -1, tmp_path / "gpu.json", torch.device("cpu"))
     assert spent.run("late", lambda: {"ms": 1}) is None
     assert "not run" in json.loads((tmp_path / "gpu.json").read_text())["parts"]["late"]["error"]
+
+
+STUCK = """
+import sys, time, torch
+sys.path.insert(0, "benchmarks")
+from record import Record, deadline
+record = Record({"benchmark": "stuck"}, 60, None, torch.device("cpu"))
+with deadline(0.5, record.give_up):
+    record.run("one", lambda: {"ms": 1})
+    record.run("two", lambda: time.sleep(60))
+"""
+
+
+def test_the_gpu_benchmark_ends_with_what_it_has_when_a_part_does_not_return() -> None:
+    done = subprocess.run([sys.executable, "-c", STUCK], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    parts = json.loads(done.stdout)["parts"]
+    assert parts["one"]["result"] == {"ms": 1}
+    assert parts["two"] == {"error": "did not end in time"}
 
 
 def test_the_gpu_benchmark_verifies_the_engine_where_the_libraries_for_it_are(monkeypatch: pytest.MonkeyPatch) -> None:
