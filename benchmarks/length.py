@@ -3,7 +3,7 @@
 `python benchmarks/length.py --json --minutes 60 --plot docs/length.png`. One thread. The cost of a chunk (DiT and
 decode) is processor time. What else the machine does moves that too, so at every point the long video takes turns with
 one that has just begun, and their ratio tells whether age costs anything. Memory is that of this process, which keeps
-no frame: they go to another one, which writes them to an mp4 whose timestamps are read back.
+no frame: another one writes them to an mp4, whose timestamps are read back, and a third makes the young videos.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import psutil
 import torch
 from torch import Tensor
 
-from longlive.model import Model
 from longlive.pipeline import load_model
 from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
@@ -84,12 +83,14 @@ class Recorder:
         return point
 
 
-def measure(model: Model, minutes: float) -> dict[str, Any]:
+def measure(name: str, minutes: float) -> dict[str, Any]:
     """A video of at least `minutes` under one held-out prompt, and what it was like on the way."""
+    model = load_model(name)
     config = model.config
     rng = random.Random(SEED)
     scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)
-    prompt, next_prompt = model.encode([full_caption(rng, scene)]), model.encode([full_caption(rng, other)])
+    caption, next_caption = full_caption(rng, scene), full_caption(rng, other)
+    prompt = model.encode([caption])
     later = config.rollout.chunk_frames * config.vae.temporal_stride
     first = later - config.vae.temporal_stride + 1
     total = 1 + math.ceil((minutes * 60 * config.fps - first) / later)
@@ -102,28 +103,29 @@ def measure(model: Model, minutes: float) -> dict[str, Any]:
 
     kept = Recorder(total, expected, (config.height, config.width), scene)
     stream = VideoStream(model, prompt, SEED)
-    young: VideoStream | None = None
     young_cpu: list[float] = []
+    paired = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp4"
-        with Mp4Process(path, config.fps, config.width, config.height) as mp4:
+        with (
+            Mp4Process(path, config.fps, config.width, config.height) as mp4,
+            YoungVideos(name, model.dtype, caption, warm_up=fill) as young,
+        ):
             while kept.chunks < total:
                 if kept.chunks in pairs:
-                    young = VideoStream(model, prompt, SEED)
-                    for _ in range(fill):
-                        young.next_frames()
+                    paired = True
+                    young.begin()
                 made, cpu, wall = timed(stream)
                 kept.add(made, cpu, wall)
                 mp4.write(made)
-                if young is not None:
-                    young_cpu.append(timed(young)[1])
+                if paired:
+                    young_cpu.append(young.chunk())
                 if kept.chunks in bins:
-                    young = None
                     minutes_made = stream.frame / config.fps / 60
                     say(json.dumps(kept.point(minutes_made, bins[kept.chunks], young_cpu)))
-                    young_cpu = []
+                    young_cpu, paired = [], False
         stamps = timestamps(path, config.fps)
-    stream.switch(next_prompt, "clear")
+    stream.switch(model.encode([next_caption]), "clear")
     after = torch.cat((kept.recent[-1:], stream.next_frames())).float()
     hard_cut = float((after[1:] - after[:-1]).abs().flatten(1).mean(1).max())
     return {
@@ -210,20 +212,22 @@ class Mp4Process:
 
     def __init__(self, path: Path, fps: int, width: int, height: int) -> None:
         spawn = multiprocessing.get_context("spawn")
-        receiving, self._sending = spawn.Pipe(duplex=False)
-        self._process = spawn.Process(target=_write_frames, args=(receiving, path, fps, width, height))
+        self._frames, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_write_frames, args=(theirs, path, fps, width, height))
         self._process.start()
-        receiving.close()
+        theirs.close()
 
     def __enter__(self) -> Mp4Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sending.close()
+        self._frames.close()
         self._process.join()
 
     def write(self, frames: Tensor) -> None:
-        self._sending.send_bytes(frames.numpy().tobytes())
+        """Returns when they are encoded, so that this does not slow down what is measured next."""
+        self._frames.send_bytes(frames.numpy().tobytes())
+        self._frames.recv()
 
 
 def _write_frames(frames: Connection, path: Path, fps: int, width: int, height: int) -> None:
@@ -234,6 +238,54 @@ def _write_frames(frames: Connection, path: Path, fps: int, width: int, height: 
             except EOFError:
                 return
             file.write(torch.frombuffer(bytearray(made), dtype=torch.uint8).view(-1, height, width, 3))
+            frames.send(None)
+
+
+class YoungVideos:
+    """Videos of the same prompt that begin again and again, in a process of their own."""
+
+    def __init__(self, name: str, dtype: torch.dtype, caption: str, warm_up: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._requests, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_make_young_videos, args=(theirs, name, dtype, caption, warm_up))
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> YoungVideos:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._requests.close()
+        self._process.join()
+
+    def begin(self) -> None:
+        """A new video, with a window that is just full when this returns."""
+        self._requests.send("begin")
+        self._requests.recv()
+
+    def chunk(self) -> float:
+        """Processor seconds of its next chunk."""
+        self._requests.send("chunk")
+        return self._requests.recv()
+
+
+def _make_young_videos(requests: Connection, name: str, dtype: torch.dtype, caption: str, warm_up: int) -> None:
+    torch.set_num_threads(1)
+    model = load_model(name, dtype)
+    prompt = model.encode([caption])
+    stream = VideoStream(model, prompt, SEED)
+    while True:
+        try:
+            request = requests.recv()
+        except EOFError:
+            return
+        if request == "begin":
+            stream = VideoStream(model, prompt, SEED)
+            for _ in range(warm_up):
+                stream.next_frames()
+            requests.send(None)
+        else:
+            requests.send(timed(stream)[1])
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -268,7 +320,7 @@ def main() -> None:
     if arguments.minutes < 0.5:
         parser.error("--minutes must be 0.5 or more")
     torch.set_num_threads(1)
-    results = measure(load_model(arguments.model), arguments.minutes)
+    results = measure(arguments.model, arguments.minutes)
     includes = {"dit": True, "decode": True, "encode": False, "http": False}
     emit(report("length", includes, results), arguments.json)
     if arguments.plot is not None:
