@@ -159,13 +159,12 @@ class RolloutConfig(_Config):
                 f"{self.sink_frames} + {self.chunk_frames} frames"
             )
         if self.at_limit == "rebase" and self.window_frames == -1:
+            raise ValueError("at_limit 'rebase' needs a limited window, or what is attended to outgrows the positions")
+        anew = self.sink_frames + self.window_frames + self.chunk_frames
+        if self.at_limit == "rebase" and self.max_positions < anew:
             raise ValueError(
-                "at_limit 'rebase' needs a limited window, or what is attended to outgrows the positions"
-            )
-        if self.at_limit == "rebase" and self.max_positions < self.window_frames + self.chunk_frames:
-            raise ValueError(
-                f"max_positions {self.max_positions} must hold the window and a chunk, "
-                f"{self.window_frames} + {self.chunk_frames} frames, or nothing is gained by counting anew"
+                f"max_positions {self.max_positions} must hold the sink, the window and a chunk, {anew} frames, or "
+                "counting anew would pass it"
             )
 
 

@@ -16,7 +16,7 @@ C = TypeVar("C")
 def read_config(path: Path) -> ModelConfig:
     """The configuration of a model folder. Raises CheckpointError."""
     try:
-        return TypeAdapter(ModelConfig).validate_json(path.read_bytes())
+        return TypeAdapter(ModelConfig).validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read; a model folder has a config.json") from error
     except ValidationError as error:
@@ -30,7 +30,7 @@ def parse(kind: type[C], values: object) -> C:
 
 def parse_json(kind: type[C], text: bytes) -> C:
     """`parse` of JSON."""
-    return TypeAdapter(kind).validate_json(text)
+    return TypeAdapter(kind).validate_json(text, strict=True)
 
 
 def to_json(config: Any, indent: int | None = None) -> str:

@@ -24,6 +24,7 @@ def model_identity(config: ModelConfig, weights: Iterable[Path]) -> str:
         "transformer": asdict(config.transformer),
         "sampler": asdict(config.sampler),
         "rollout": asdict(config.rollout),
+        "entry": config.files.entry,
         "adapter": config.files.adapter and (config.files.adapter.rank, config.files.adapter.alpha),
         "latents": [*config.latent_shape, *config.vae.mean, *config.vae.std],
     }

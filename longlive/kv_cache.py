@@ -128,6 +128,7 @@ class KVCache:
     def restart(self, origin: int) -> None:
         """Forget everything, to be filled anew with what remains of a video that began in slot 0 with `origin`."""
         self.fill, self.origin, self._pass = 0, origin, None
+        self._order = list(range(self.capacity))  # what follows does not depend on what was there
 
     def skip_to(self, frame: int, offset: int) -> None:
         """Go on with `frame`, although the frames before it may be missing, and count positions from `offset` on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -13,10 +14,10 @@ from longlive.errors import InputError
 from longlive.kv_cache import KVCache
 from longlive.noise import NoiseSource, chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass, RolloutPolicy
-from longlive.rollout_state import CleanPass, Coming, PassLog, RolloutState, latents_of
+from longlive.rollout_state import CleanPass, Coming, PassLog, RolloutState, Sink, latents_of
 from longlive.sampler import FewStepSampler, renoise, to_x0
-from longlive.switch import MODES, SwitchMode, SwitchName, blend
-from longlive.transformer import CausalWanTransformer, TimeContext
+from longlive.switch import SwitchMode, SwitchName, SwitchStep, blend, switch_mode
+from longlive.transformer import CausalWanTransformer, TextContext, TimeContext
 from longlive.upload import upload
 
 
@@ -55,7 +56,10 @@ class Rollout:
         self._chunk_shape = (prompt.shape[0], config.chunk_frames, *latent_shape)
         self._unfinished: dict[int, Tensor] = {}  # latents of the chunks under way
         self._finished = torch.empty((prompt.shape[0], 0, *latent_shape), device=transformer.device)  # the last window
+        # Whole chunks, so that the latents of each are the same bytes for as long as they are held.
+        self._held_frames = -(-window // config.chunk_frames) * config.chunk_frames
         self._log = PassLog(config.sink_frames)
+        self.torn = False  # failed in the middle of a change: only `restore` helps
         self._coming: list[Coming] = []
         self._levels: dict[tuple[int, ...], tuple[TimeContext, Tensor, Tensor]] = {}
         self.cache = KVCache(
@@ -80,14 +84,16 @@ class Rollout:
         """Clean latents [B, chunk_frames, C, H, W] of the next chunk.
 
         Raises InputError where an unlimited window ends at `max_frames`, and where absolute positions end unless the
-        roll-out is to count anew.
+        roll-out is to count anew; nothing has changed then. After any other error only `restore` helps.
         """
+        self._require_whole()
         self._require_room()
-        self._take_steps()
-        for step in self._policy.passes(self.chunk):
-            self._run(step)
-        latents = self._unfinished.pop(self.chunk)
-        self._keep(latents)
+        with self._changing():
+            self._take_steps()
+            for step in self._policy.passes(self.chunk):
+                self._run(step)
+            latents = self._unfinished.pop(self.chunk)
+            self._keep(latents)
         # Drawn while the device is still busy with the passes just queued.
         for step in self._policy.passes(self.chunk):
             self._draw_ahead(step)
@@ -97,17 +103,22 @@ class Rollout:
     def switch(self, prompt: Tensor, mode: SwitchMode | SwitchName = "recache") -> None:
         """Go on under another prompt, from the next chunk, in the way of a mode or of the one with that name.
 
-        A switch that is still under way (`Blend`) ends where it is.
+        A switch that is still under way (`Blend`) ends where it is. Before the first chunk there is nothing to switch
+        from: in every mode the video begins with the new prompt. InputError for a prompt or a mode that cannot be.
         """
-        steps = (MODES[mode] if isinstance(mode, str) else mode).steps()
+        self._require_whole()
+        self._require_prompt(prompt)
+        steps = switch_mode(mode).steps() if self.chunk else (SwitchStep(1.0, "leave"),)
         self._coming = [
-            Coming(self.chunk + later, blend(self._prompt, prompt, step.share), step.memory, step.sink)
+            Coming(self.chunk + later, self._prompt, prompt, step.share, step.memory, step.sink)
             for later, step in enumerate(steps)
         ]
-        self._take_steps()
+        with self._changing():
+            self._take_steps()
 
     def state(self) -> RolloutState:
         """What `restore` goes on from. ValueError for a policy that has begun more than the chunks it has finished."""
+        self._require_whole()
         if self._unfinished:
             raise ValueError("a roll-out with chunks under way cannot be taken down")
         return RolloutState(
@@ -133,13 +144,33 @@ class Rollout:
         """
         if state.policy != type(self._policy).__name__:
             raise ValueError(f"a roll-out of {state.policy} cannot go on with {type(self._policy).__name__}")
-        self.chunk, self._noise_ahead, self._coming = state.chunk, {}, list(state.coming)
-        self._finished = state.latents.to(self.transformer.device, torch.float32)
-        self._log.resume(
-            state.passes, state.sink and replace(state.sink, latents=state.sink.latents.to(self._finished))
-        )
-        self._rebuild(state.origin, state.offset)
-        self._read(state.prompt)
+        newest = state.latents.to(self.transformer.device, torch.float32)
+        sink = replace(state.sink, latents=state.sink.latents.to(newest)) if state.sink else None
+        with self._changing():
+            end = state.chunk * self.config.chunk_frames
+            self._rebuild(state.passes, sink, newest, end, state.origin, state.offset)
+            self._read(state.prompt)
+            self._log.resume(state.passes, sink)
+            self.chunk, self._finished, self._coming = state.chunk, newest, list(state.coming)
+            self._unfinished, self._noise_ahead = {}, {}
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around what changes keys and values: if it fails, these are between two states."""
+        self.torn = True
+        yield
+        self.torn = False
+
+    def _require_whole(self) -> None:
+        if self.torn:
+            raise RuntimeError("this roll-out failed in the middle of a pass; restore it from an earlier state")
+
+    def _require_prompt(self, prompt: Tensor) -> None:
+        batch, (rows, dim) = self._chunk_shape[0], (self.transformer.config.text_len, self.transformer.config.text_dim)
+        if prompt.ndim != 3 or prompt.shape[::2] != (batch, dim) or prompt.shape[1] > rows:
+            raise InputError(
+                f"embeddings {list(prompt.shape)} are no prompt of this model; give [{batch}, up to {rows}, {dim}]"
+            )
 
     def _require_room(self) -> None:
         stop = self.frames + self.config.chunk_frames
@@ -151,12 +182,13 @@ class Rollout:
                     f"latent frame {self.frames} would be past the {self.config.max_positions} positions of the model; "
                     "use relative positions, or at_limit 'rebase' to count anew there"
                 )
-            self._rebase()
+            with self._changing():
+                self._rebase()
 
     def _take_steps(self) -> None:
         while self._coming and self._coming[0].chunk <= self.chunk:
             step = self._coming.pop(0)
-            self._read(step.prompt)
+            self._read(blend(step.old, step.new, step.share))
             if step.memory == "forget":
                 self.cache.clear()
                 self._log.clear()
@@ -164,9 +196,11 @@ class Rollout:
                 self._recache(step.sink or self.config.sink_policy)
 
     def _read(self, prompt: Tensor) -> None:
-        self._prompt = prompt
-        with torch.inference_mode():
-            self._text = self.transformer.encode_text(prompt.to(self.transformer.device))
+        self._text, self._prompt = self._encoded(prompt), prompt
+
+    @torch.inference_mode()
+    def _encoded(self, prompt: Tensor) -> TextContext:
+        return self.transformer.encode_text(prompt.to(self.transformer.device))
 
     def _recache(self, sink: SinkPolicy) -> None:
         """One forward over the clean latents of the window, in which all frames see each other."""
@@ -177,37 +211,41 @@ class Rollout:
         rewrites_sink = frames.start == self.cache.end - self.cache.fill
         self.cache.begin(frames, keep_sink=keep)
         latents = self._finished[:, -len(frames) :]
-        self._forward_clean(frames, latents)
+        self._forward_clean(frames, latents, self._text)
         if rewrites_sink:
             self._log.replace_sink(latents, frames.start, frames.start - self.cache.offset)
         self._log.add(CleanPass(frames, self._prompt), self._held())
 
     def _rebase(self) -> None:
         """Count positions anew, from the sink on and as if the window had always followed it."""
-        sink = self._log.sink
+        passes, sink = self._log.passes, self._log.sink
         sunk = sink.frames if sink else range(0)
-        after = (max(made.frames.start, sunk.stop) for made in self._log.passes if made.frames.stop > sunk.stop)
-        if sink:
-            self._log.sink = replace(sink, position=0)
-        prompt = self._prompt
-        self._rebuild(self.cache.origin, offset=min(after, default=self.frames) - len(sunk))
-        self._read(prompt)
+        after = (max(made.frames.start, sunk.stop) for made in passes if made.frames.stop > sunk.stop)
+        offset = min(after, default=self.frames) - len(sunk)
+        sink = replace(sink, position=0) if sink else None
+        self._rebuild(passes, sink, self._finished, self.frames, self.cache.origin, offset)
+        self._log.resume(passes, sink)
 
-    def _rebuild(self, origin: int, offset: int) -> None:
-        """Make the keys and values of the logged passes anew; positions behind the sink count from `offset` on."""
-        sink = self._log.sink
+    def _rebuild(
+        self, passes: Sequence[CleanPass], sink: Sink | None, newest: Tensor, end: int, origin: int, offset: int
+    ) -> None:
+        """Make the keys and values of a log's passes anew; positions behind the sink count from `offset` on.
+
+        `newest` are the latents up to frame `end` - 1.
+        """
         self.cache.restart(origin)
-        for made in self._log.passes:
+        texts: dict[int, TextContext] = {}
+        for made in passes:
             sunk = sink is not None and made.frames.start in sink.frames
             self.cache.skip_to(made.frames.start, sink.first - sink.position if sink and sunk else offset)
-            self._read(made.prompt)
+            text = texts.setdefault(id(made.prompt), self._encoded(made.prompt))
             self.cache.begin(made.frames)
-            self._forward_clean(made.frames, latents_of(made.frames, sink, self._finished, self.frames))
-        self.cache.skip_to(self.frames, offset)
+            self._forward_clean(made.frames, latents_of(made.frames, sink, newest, end), text)
+        self.cache.skip_to(end, offset)
 
-    def _forward_clean(self, frames: range, latents: Tensor) -> None:
+    def _forward_clean(self, frames: range, latents: Tensor, text: TextContext) -> None:
         time, _, _ = self._level((self._sampler.steps,) * len(frames))
-        self.transformer(latents, time, self._text, self.cache)
+        self.transformer(latents, time, text, self.cache)
 
     def _held(self) -> range:
         return range(self.frames - self._finished.shape[1], self.frames)
@@ -215,7 +253,7 @@ class Rollout:
     def _keep(self, latents: Tensor) -> None:
         """A chunk is finished: its latents are the newest of the window."""
         frames = range(self.frames, self.frames + self.config.chunk_frames)
-        self._finished = torch.cat((self._finished, latents), dim=1)[:, -self.window :]
+        self._finished = torch.cat((self._finished, latents), dim=1)[:, -self._held_frames :]
         self.chunk += 1
         self._log.fill_sink(latents, frames.start, frames.start - self.cache.offset)
         self._log.add(CleanPass(frames, self._prompt), self._held())

@@ -16,8 +16,9 @@ from longlive.switch import MemoryAction
 class Sink:
     """The latents [B, frames, C, H, W] in the sink, the first of them frame `first` at time position `position`.
 
-    `exact`: its keys and values follow from these latents alone. After a recache that rewrote the sink together with
-    frames that have left the window since, they do not, and are only approximated when they are computed anew.
+    `exact`: its keys and values follow from these latents alone, so that they can be computed anew. They do not after
+    a recache that rewrote the sink together with frames that have left the window since, nor in a sink longer than a
+    chunk: of later chunks the cache keeps in the sink what their first, noisy pass wrote.
     """
 
     first: int
@@ -40,10 +41,12 @@ class CleanPass:
 
 @dataclass(frozen=True)
 class Coming:
-    """A step of a prompt switch that takes effect with a later chunk."""
+    """A step of a prompt switch that takes effect with a later chunk: `share` of the way from a prompt to another."""
 
     chunk: int
-    prompt: Tensor
+    old: Tensor
+    new: Tensor
+    share: float
     memory: MemoryAction
     sink: SinkPolicy | None
 
@@ -93,17 +96,16 @@ class PassLog:
         held = self.sink.latents.shape[1] if self.sink else 0
         if held >= self._sink_frames:
             return
-        more = latents[:, : self._sink_frames - held]
+        # A copy: who made the latents may go on to work in them.
+        more = latents[:, : self._sink_frames - held].clone()
         if self.sink is None:
             self.sink = Sink(first, position, more)
         else:
-            # Of a later chunk that does not end with the sink, the cache keeps in the sink what a noisy pass wrote.
-            exact = self.sink.exact and more.shape[1] == latents.shape[1]
-            self.sink = replace(self.sink, latents=torch.cat((self.sink.latents, more), dim=1), exact=exact)
+            self.sink = replace(self.sink, latents=torch.cat((self.sink.latents, more), dim=1), exact=False)
 
     def replace_sink(self, latents: Tensor, first: int, position: int) -> None:
-        """The sink was written anew, with these frames of the window."""
-        self.sink = None
+        """The whole cache is about to be written anew, with these frames of the window."""
+        self.clear()
         self.fill_sink(latents, first, position)
 
     def _trim(self, held: range) -> None:

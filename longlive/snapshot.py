@@ -42,7 +42,9 @@ class PassHead:
 @dataclass(frozen=True)
 class ComingHead:
     chunk: int
-    prompt: str
+    old: str
+    new: str
+    share: float
     memory: MemoryAction
     sink: SinkPolicy | None
 
@@ -68,8 +70,10 @@ class Head:
 class Snapshot:
     """A roll-out between two chunks, on the CPU, with latents in the number format that the model reads them in.
 
-    A roll-out that is restored from it goes on without a cut, but not bit by bit as the original would have. Its sink
-    is exact if `head.sink.exact`; else an early recache had written it together with frames that are gone.
+    A roll-out that is restored from it goes on without a cut, but not bit by bit as the original would have. Where
+    `head.sink.exact` is false, the keys and values of the sink are approximate too (see `Sink`). It takes up what the
+    latents of the window and of the sink do: at most 3 MiB for LongLive-1.3B (15 latent frames of 480x832 in bfloat16),
+    prompts not included.
     """
 
     head: Head
@@ -83,14 +87,20 @@ class Snapshot:
         parts: dict[str, Tensor] = {}
         shared = earlier.parts if earlier else {}
 
+        prompts: dict[int, str] = {}
+
         def add(tensor: Tensor) -> str:
             tensor = tensor.detach().cpu().contiguous()
             name = _digest(tensor)
-            parts[name] = shared.get(name, tensor)
+            if name not in parts:
+                # A copy, or it would keep alive, and be written with, all that it is a view of.
+                parts[name] = shared[name] if name in shared else tensor.clone()
             return name
 
         def prompt(embeddings: Tensor) -> str:
-            return add(_without_absent_rows(embeddings))
+            if id(embeddings) not in prompts:  # passes of one prompt have one tensor
+                prompts[id(embeddings)] = add(_without_absent_rows(embeddings))
+            return prompts[id(embeddings)]
 
         end = state.chunk * chunk_frames
         first = end - state.latents.shape[1]
@@ -106,7 +116,10 @@ class Snapshot:
             latents=tuple(add(piece.to(dtype)) for piece in pieces or [state.latents]),  # none before the first chunk
             sink=SinkHead(add(sink.latents.to(dtype)), sink.first, sink.position, sink.exact) if sink else None,
             passes=tuple(PassHead(made.frames.start, len(made.frames), prompt(made.prompt)) for made in state.passes),
-            coming=tuple(ComingHead(step.chunk, prompt(step.prompt), step.memory, step.sink) for step in state.coming),
+            coming=tuple(
+                ComingHead(step.chunk, prompt(step.old), prompt(step.new), step.share, step.memory, step.sink)
+                for step in state.coming
+            ),
             origin=state.origin,
             offset=state.offset,
         )
@@ -126,7 +139,10 @@ class Snapshot:
             passes=tuple(
                 CleanPass(range(made.first, made.first + made.frames), parts[made.prompt]) for made in head.passes
             ),
-            coming=tuple(Coming(step.chunk, parts[step.prompt], step.memory, step.sink) for step in head.coming),
+            coming=tuple(
+                Coming(step.chunk, parts[step.old], parts[step.new], step.share, step.memory, step.sink)
+                for step in head.coming
+            ),
             origin=head.origin,
             offset=head.offset,
         )
@@ -143,7 +159,8 @@ class Snapshot:
 
         head = to_json(self.head).encode()
         body = len(head).to_bytes(4) + head + save({name: self.parts[name] for name in self.parts if name not in known})
-        return MAGIC + VERSION.to_bytes(2) + _checksum(body) + body
+        body = VERSION.to_bytes(2) + body
+        return MAGIC + _checksum(body) + body
 
     @staticmethod
     def unpack(data: bytes, known: Mapping[str, Tensor] | None = None) -> Snapshot:
@@ -156,18 +173,17 @@ class Snapshot:
         start = len(MAGIC)
         if data[:start] != MAGIC:
             raise SnapshotError("this is no snapshot; give a file that was written as one")
-        version = int.from_bytes(data[start : start + 2])
-        if version > VERSION:
-            raise SnapshotError(
-                f"the snapshot has version {version}, this release reads up to {VERSION}; go on with a newer release"
-            )
-        checksum, body = data[start + 2 :][:DIGEST_BYTES], data[start + 2 + DIGEST_BYTES :]
+        checksum, body = data[start:][:DIGEST_BYTES], data[start + DIGEST_BYTES :]
         if checksum != _checksum(body):
             raise SnapshotError("the snapshot is damaged (its checksum is wrong); copy it again or take an earlier one")
-        length = int.from_bytes(body[:4])
+        version, length = int.from_bytes(body[:2]), int.from_bytes(body[2:6])
+        if version != VERSION:
+            raise SnapshotError(
+                f"the snapshot has version {version}, this release reads {VERSION}; go on with the release it is of"
+            )
         try:
-            head = parse_json(Head, body[4 : 4 + length])
-            parts = load(body[4 + length :])
+            head = parse_json(Head, body[6 : 6 + length])
+            parts = load(body[6 + length :])
         except (ValueError, SafetensorError) as error:
             raise SnapshotError(f"the snapshot is damaged ({error}); take an earlier one") from error
         complete = {**(known or {}), **parts}
@@ -194,8 +210,9 @@ class Snapshot:
 
 
 def _names(head: Head) -> set[str]:
-    prompts = {head.prompt, *(made.prompt for made in head.passes), *(step.prompt for step in head.coming)}
-    return {*head.latents, *prompts} | ({head.sink.part} if head.sink else set())
+    prompts = {head.prompt, *(made.prompt for made in head.passes)}
+    ends = {end for step in head.coming for end in (step.old, step.new)}
+    return {*head.latents, *prompts, *ends} | ({head.sink.part} if head.sink else set())
 
 
 def _digest(tensor: Tensor) -> str:

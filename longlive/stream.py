@@ -27,6 +27,7 @@ class VideoStream:
         self._past: deque[Snapshot] = deque(maxlen=history)
         self._rollout = model.rollout(prompt, seed)
         self._decoder = model.decoder_state()
+        self._torn = False
 
     @classmethod
     def restore(
@@ -56,18 +57,32 @@ class VideoStream:
         return self._model.config.first_frame(self.chunk)
 
     def next_frames(self) -> Tensor:
-        """The frames of the next chunk, uint8 RGB [T, height, width, 3] on the CPU."""
-        if self._past.maxlen:
-            self._past.append(self.snapshot())
-        pixels = self._model.decode(self._rollout.next_chunk(), self._decoder)[0]
+        """The frames of the next chunk, uint8 RGB [T, height, width, 3] on the CPU.
+
+        Raises InputError at the end of the model's positions, as `Rollout.next_chunk` does; after any other error the
+        stream can only be rewound, or restored from a snapshot.
+        """
+        self._require_whole()
+        before = self.snapshot() if self._past.maxlen else None
+        try:
+            pixels = self._model.decode(self._rollout.next_chunk(), self._decoder)[0]
+        except InputError:
+            raise
+        except BaseException:
+            self._torn = True
+            raise
+        finally:
+            if before and (self._broken or self._rollout.chunk > before.head.chunk):
+                self._past.append(before)
         return pixels.float().add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
 
     def switch(self, prompt: Tensor, mode: SwitchMode | SwitchName = "recache") -> None:
-        """Follow another prompt from the next chunk on; the modes are those of `Rollout.switch`."""
+        """Follow another prompt from the next chunk on; modes and errors are those of `Rollout.switch`."""
         self._rollout.switch(prompt, mode)
 
     def snapshot(self) -> Snapshot:
-        """What `restore` goes on from: at most 3 MiB at 480x832 in bfloat16, embeddings of prompts not included."""
+        """What `restore` goes on from."""
+        self._require_whole()
         config = self._model.config.rollout
         earlier = self._past[-1] if self._past else None
         return Snapshot.take(
@@ -75,30 +90,35 @@ class VideoStream:
         )
 
     def fork(self, seed: int | None = None) -> VideoStream:
-        """Another stream with the same past; without a `seed` of its own it goes on with the same noise."""
+        """Another stream with the same past and history; without a `seed` it goes on with the same noise."""
         snapshot = self.snapshot()
-        forked = snapshot if seed is None else snapshot.fork(seed)
-        return VideoStream.restore(self._model, forked, history=self._past.maxlen or 0)
+        stream = VideoStream.restore(
+            self._model, snapshot if seed is None else snapshot.fork(seed), history=self._past.maxlen or 0
+        )
+        stream._past.extend(past if seed is None else past.fork(seed) for past in self._past)
+        return stream
 
     def rewind(self, frame: int) -> int:
         """Go back to the chunk that holds `frame`, as it was before it; the number of the next frame is returned.
 
         The prompt is the one of that time. Raises InputError for a frame to come, and for one that is forgotten.
         """
-        if not 0 <= frame <= self.frame:
-            raise InputError(f"frame {frame} is not in the video yet; give one from 0 to {self.frame}")
-        if frame < self.frame:
-            first_frame = self._model.config.first_frame
-            earlier = [past for past in self._past if first_frame(past.head.chunk) <= frame]
-            if not earlier:
-                known = f"from frame {first_frame(self._past[0].head.chunk)} on" if self._past else "nothing"
-                raise InputError(f"frame {frame} is forgotten: the stream remembers {known}; give it a longer history")
-            self._past = deque(earlier[:-1], self._past.maxlen)
-            self._resume(earlier[-1], WARMUP_LATENTS)
+        first_frame = self._model.config.first_frame
+        if frame == self.frame and not self._broken:
+            return frame
+        if frame > self.frame:
+            raise InputError(f"frame {frame} is not in the video yet; give one up to {self.frame}")
+        earlier = [past for past in self._past if first_frame(past.head.chunk) <= frame]
+        if not earlier:
+            known = f"from frame {first_frame(self._past[0].head.chunk)} on" if self._past else "nothing"
+            raise InputError(f"frame {frame} is forgotten: the stream remembers {known}; give it a longer history")
+        self._resume(earlier[-1], WARMUP_LATENTS)
+        self._past = deque(earlier[:-1], self._past.maxlen)
         return self.frame
 
     def _resume(self, snapshot: Snapshot, warmup_latents: int) -> None:
         model, state = self._model, snapshot.state()
+        self._torn = True
         self._rollout.restore(state)
         held, size = state.latents.shape[1], model.config.rollout.chunk_frames
         start = max(0, held - warmup_latents)
@@ -106,3 +126,12 @@ class VideoStream:
         for first in range(start, held, size):  # in as little memory as any chunk
             latents = state.latents[:, first : min(first + size, held)].to(model.device)
             model.decode(latents, self._decoder)
+        self._torn = False
+
+    @property
+    def _broken(self) -> bool:
+        return self._torn or self._rollout.torn
+
+    def _require_whole(self) -> None:
+        if self._broken:
+            raise RuntimeError("this stream failed in the middle of a chunk; rewind it, or restore it from a snapshot")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from longlive.config import SinkPolicy
+from longlive.errors import InputError
 
 SwitchName = Literal["recache", "keep", "clear", "blend"]
 MemoryAction = Literal["rebuild", "leave", "forget"]
@@ -79,6 +80,15 @@ class Blend:
 MODES: Mapping[SwitchName, SwitchMode] = MappingProxyType(
     {"recache": Recache(), "keep": Keep(), "clear": Clear(), "blend": Blend()}
 )
+
+
+def switch_mode(mode: SwitchMode | SwitchName) -> SwitchMode:
+    """The mode itself, or the one with that name. InputError if there is none."""
+    if not isinstance(mode, str):
+        return mode
+    if mode not in MODES:
+        raise InputError(f"there is no switch mode '{mode}'; take one of {', '.join(MODES)}")
+    return MODES[mode]
 
 
 def blend(old: Tensor, new: Tensor, share: float) -> Tensor:

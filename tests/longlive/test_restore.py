@@ -118,6 +118,22 @@ def test_every_geometry_can_be_restored_at_every_chunk(
         assert [made.frames for made in first.passes] == [made.frames for made in second.passes]
 
 
+@pytest.mark.parametrize(("sink", "size"), [(2, 2), (4, 2), (3, 1), (3, 2), (2, 3)])
+def test_a_sink_says_that_it_is_exact_where_it_is_and_only_there(
+    transformer: CausalWanTransformer, sink: int, size: int
+) -> None:
+    changes = {"chunk_frames": size, "sink_frames": sink, "window_frames": sink + 2 * size}
+    rollout = small_rollout(transformer, **changes)
+    for _ in range(7):
+        rollout.next_chunk()
+        state = rollout.state()
+        assert state.sink is not None
+        slots = state.sink.latents.shape[1]
+        (keys, _), (again, _) = rollout.cache.ordered(1), restored(transformer, state, **changes).cache.ordered(1)
+        assert state.sink.exact or sink != size
+        assert torch.allclose(keys[:, :slots], again[:, :slots], atol=1e-4) == state.sink.exact
+
+
 def test_two_restores_of_one_state_are_equal_bit_by_bit(transformer: CausalWanTransformer) -> None:
     rollout = small_rollout(transformer)
     after(rollout, 5)
@@ -157,14 +173,14 @@ def test_where_absolute_positions_end_a_rollout_says_so_and_what_to_do(transform
 
 
 def test_counting_anew_never_passes_the_limit_and_goes_on_for_ever(transformer: CausalWanTransformer) -> None:
-    rollout = small_rollout(transformer, max_positions=13, at_limit="rebase")
+    rollout = small_rollout(transformer, max_positions=10, at_limit="rebase")
     offsets = set()
     for number in range(40):
         if number == 20:
             rollout.switch(prompt(3), "clear")
         latents = rollout.next_chunk()
         assert latents.isfinite().all()
-        assert rollout.frames - rollout.cache.offset <= 13
+        assert rollout.frames - rollout.cache.offset <= 10
         offsets.add(rollout.cache.offset)
     assert len(offsets) > 5
 
@@ -223,7 +239,7 @@ def test_a_restored_rollout_counts_positions_as_the_one_it_was_taken_of(transfor
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"at_limit": "rebase", "max_positions": 14}, "must hold the window and a chunk"),
+        ({"at_limit": "rebase", "max_positions": 17}, "must hold the sink, the window and a chunk, 18 frames"),
         ({"at_limit": "rebase", "window_frames": -1}, "needs a limited window"),
         ({"max_positions": 0}, "max_positions must be above 0"),
     ],
@@ -241,3 +257,80 @@ def test_a_reset_sink_survives_a_restore(transformer: CausalWanTransformer) -> N
     assert state.sink is not None
     assert state.sink.frames == range(6, 8)
     close(after(restored(transformer, state), 2), after(rollout, 2))
+
+
+def test_a_rollout_that_restores_itself_is_as_one_that_is_new(transformer: CausalWanTransformer) -> None:
+    used = small_rollout(transformer)
+    after(used, 5)
+    state = used.state()
+    after(used, 2)
+    used.restore(state)
+    assert torch.equal(after(used, 3), after(restored(transformer, state), 3))
+
+
+class Faulty:
+    """A transformer that fails at one of its forwards, as a device does that is out of memory."""
+
+    def __init__(self, transformer: CausalWanTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        forward = transformer.forward
+
+        def fails(*args: object) -> Tensor:
+            self.left -= 1
+            if self.left == -1:
+                raise MemoryError("out of memory")
+            return forward(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(transformer, "forward", fails)
+
+    def fail_at(self, forward: int) -> None:
+        self.left = forward
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("where", ["chunk", "switch", "restore"])
+def test_after_a_failure_in_the_middle_a_rollout_only_takes_a_state(
+    transformer: CausalWanTransformer, monkeypatch: pytest.MonkeyPatch, at: int, where: str
+) -> None:
+    rollout = small_rollout(transformer)
+    after(rollout, 4)
+    state = rollout.state()
+    expected = after(restored(transformer, state), 2)
+    faulty = Faulty(transformer, monkeypatch)
+    faulty.fail_at(0 if where == "switch" else at)
+    fails = {
+        "chunk": rollout.next_chunk,
+        "switch": lambda: rollout.switch(prompt(5)),
+        "restore": lambda: rollout.restore(state),
+    }
+    with pytest.raises(MemoryError):
+        fails[where]()
+    for use in (rollout.next_chunk, rollout.state, lambda: rollout.switch(prompt(5))):
+        with pytest.raises(RuntimeError, match="restore it from an earlier state"):
+            use()
+    rollout.restore(state)
+    assert torch.equal(after(rollout, 2), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7), (1, 9, 10), (2, 3, 10), (3, 10)])
+def test_a_prompt_that_is_none_changes_nothing(transformer: CausalWanTransformer, shape: tuple[int, ...]) -> None:
+    rollout, untouched = small_rollout(transformer), small_rollout(transformer)
+    for each in (rollout, untouched):
+        after(each, 3)
+        each.switch(prompt(5), "blend")
+    with pytest.raises(InputError, match="are no prompt of this model"):
+        rollout.switch(torch.randn(shape), "keep")
+    with pytest.raises(InputError, match="there is no switch mode 'fade'; take one of recache, keep, clear, blend"):
+        rollout.switch(prompt(6), "fade")  # type: ignore[arg-type]
+    assert torch.equal(after(rollout, 5), after(untouched, 5))
+
+
+def test_what_a_caller_does_with_a_chunk_does_not_reach_the_state(transformer: CausalWanTransformer) -> None:
+    rollout = small_rollout(transformer)
+    with torch.inference_mode():
+        for _ in range(2):
+            rollout.next_chunk().zero_()
+    state = rollout.state()
+    assert state.sink is not None
+    assert state.sink.latents.abs().min() > 0
+    assert state.latents.abs().min() > 0

@@ -13,8 +13,8 @@ from longlive.config import RolloutConfig, SamplerConfig
 from longlive.noise import chunk_noise
 from longlive.policy import ChunkPolicy, ForwardPass
 from longlive.rollout import Rollout
-from longlive.switch import SwitchName
 from longlive.sampler import FewStepSampler
+from longlive.switch import SwitchName
 from longlive.transformer import CausalWanTransformer
 from tests.longlive.moving_window import LiteralMemory
 from tests.longlive.small import LATENT, prompt, small_rollout, small_transformer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,7 @@ def test_what_is_forgotten_and_what_is_yet_to_come_cannot_be_gone_back_to(untrai
     watch(stream, 2)
     with pytest.raises(InputError, match=r"frame 32 is forgotten: the stream remembers from frame 33 on"):
         stream.rewind(32)
-    with pytest.raises(InputError, match=r"give one from 0 to 57"):
+    with pytest.raises(InputError, match=r"give one up to 57"):
         stream.rewind(58)
     with pytest.raises(InputError, match=r"remembers nothing; give it a longer history"):
         open_stream(untrained, 2).rewind(0)
@@ -165,8 +166,50 @@ def test_what_is_forgotten_and_what_is_yet_to_come_cannot_be_gone_back_to(untrai
 
 def test_a_history_holds_each_chunk_once(untrained: Model) -> None:
     stream = open_stream(untrained, 12, history=6)
-    parts = {id(part): part.nbytes for past in stream._past for part in past.parts.values()}
+    storages = {
+        part.untyped_storage().data_ptr(): part.untyped_storage().nbytes()
+        for past in stream._past
+        for part in past.parts.values()
+    }
     latents = UNTRAINED.latent_shape
     chunk_bytes = UNTRAINED.rollout.chunk_frames * latents[0] * latents[1] * latents[2] * 4
     prompt_bytes = UNTRAINED.transformer.text_len * UNTRAINED.transformer.text_dim * 4
-    assert sum(parts.values()) <= (6 + 4 + 1) * chunk_bytes + prompt_bytes
+    assert sum(storages.values()) <= (6 + 4 + 1) * chunk_bytes + prompt_bytes
+
+
+def test_a_fork_remembers_what_its_origin_does(untrained: Model) -> None:
+    stream = open_stream(untrained, 4, history=4)
+    fork = stream.fork(seed=9)
+    assert fork.rewind(9) == 9
+    assert stream.frame == 45
+    assert psnr(watch(fork, 1), watch(open_stream(untrained, 2), 1)) < 60  # other noise
+
+
+def test_a_stream_that_failed_in_the_middle_goes_on_once_it_is_rewound(
+    untrained: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = open_stream(untrained, 3, history=4)
+    expected = VideoStream.restore(untrained, stream.snapshot()).next_frames()
+
+    def fail(*_: object) -> Tensor:
+        raise MemoryError("out of memory")
+
+    for part in (untrained.transformer, untrained.decoder):
+        with monkeypatch.context() as patched:
+            patched.setattr(part, "decode" if part is untrained.decoder else "forward", fail)
+            with pytest.raises(MemoryError):
+                stream.next_frames()
+        with pytest.raises(RuntimeError, match="rewind it, or restore it"):
+            stream.next_frames()
+        assert stream.rewind(33) == 33
+    assert torch.equal(stream.next_frames(), expected)
+
+
+def test_at_the_end_of_its_positions_a_stream_keeps_its_history(untrained: Model) -> None:
+    rollout = replace(UNTRAINED.rollout, positions="absolute", max_positions=12)
+    limited = replace(untrained, config=replace(UNTRAINED, rollout=rollout))
+    stream = open_stream(limited, 4, history=2)
+    for _ in range(3):
+        with pytest.raises(InputError, match="past the 12 positions"):
+            stream.next_frames()
+    assert stream.rewind(21) == 21

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from longlive.rollout import Rollout
-from longlive.switch import MODES, Blend, Clear, Keep, Recache, SwitchMode, blend
+from longlive.switch import MODES, Blend, Clear, Keep, Recache, SwitchMode, SwitchName, blend
 from longlive.transformer import CausalWanTransformer
 from tests.longlive.small import prompt, small_rollout, small_transformer
 
@@ -92,3 +92,13 @@ def test_prompts_of_different_lengths_are_mixed_as_if_absent_rows_were_zeros() -
 def test_a_blend_over_no_chunk_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one chunk, not 0"):
         Blend(chunks=0)
+
+
+@pytest.mark.parametrize("mode", [*MODES])
+def test_a_video_that_has_not_begun_begins_with_the_new_prompt_in_every_mode(
+    transformer: CausalWanTransformer, mode: SwitchName
+) -> None:
+    switched, begun_with_it = small_rollout(transformer, seed=0), small_rollout(transformer, seed=1)
+    begun_with_it.seed = 0
+    switched.switch(prompt(1), mode)
+    assert torch.equal(after(switched, 3), after(begun_with_it, 3))
