@@ -17,13 +17,14 @@ SAMPLE_BYTES = 1 << 16
 def model_identity(config: ModelConfig, weights: Iterable[Path]) -> str:
     """Hex digits that differ for other weights of the transformer, another roll-out or other latents.
 
-    The number format, the decoder and the names of files do not matter. Of each file of `weights` its size and samples
-    all over it count: reading gigabytes to name them would take longer than loading them.
+    The number format, the decoder, the names of files and what happens at the end of the positions do not matter. Of
+    each file of `weights` its size and samples all over it count: reading gigabytes to name them would take longer than
+    loading them.
     """
     rules = {
         "transformer": asdict(config.transformer),
         "sampler": asdict(config.sampler),
-        "rollout": asdict(config.rollout),
+        "rollout": {name: value for name, value in asdict(config.rollout).items() if name != "at_limit"},
         "entry": config.files.entry,
         "adapter": config.files.adapter and (config.files.adapter.rank, config.files.adapter.alpha),
         "latents": [*config.latent_shape, *config.vae.mean, *config.vae.std],

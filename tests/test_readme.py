@@ -1,18 +1,37 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import av
 import pytest
+from typer.testing import CliRunner
+
+from deployments.cli import app
 
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_the_lines_of_python_in_the_readme_make_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(code) == 1
+def test_the_lines_of_python_in_the_readme_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, snapshots = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(compile(code[0], str(README), "exec"), {})
-    with av.open(str(tmp_path / "clip.mp4")) as clip:
-        assert sum(1 for _ in clip.decode(video=0)) == 160
+    exec(compile(clip, str(README), "exec"), {})
+    with av.open(str(tmp_path / "clip.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 160
+    made: dict[str, object] = {}
+    exec(compile(snapshots, str(README), "exec"), made)
+    stream, there, other = (made[name] for name in ("stream", "there", "other"))
+    assert there.frame == other.frame == 237  # type: ignore[attr-defined]
+    assert stream.frame == 93  # type: ignore[attr-defined]
+
+
+def test_every_option_in_the_readme_s_commands_exists() -> None:
+    lines = re.findall(r"(?:\.venv/bin/)?longlive ([a-z]+ .*)", README.read_text())
+    assert len(lines) > 10
+    for line in lines:
+        words = shlex.split(line.split("   ")[0].split("`")[0], comments=True)
+        group = words[:2] if words[0] in ("eval", "train") else words[:1]
+        said = CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "200"}).output
+        for option in (word for word in words if word.startswith("--")):
+            assert option in said, f"{option} of {line}"
