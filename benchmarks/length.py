@@ -3,7 +3,7 @@
 `python benchmarks/length.py --json --minutes 60 --plot docs/length.png`. One thread. The cost of a chunk (DiT and
 decode) is processor time. What else the machine does moves that too, so at every point the long video takes turns with
 one that has just begun, and their ratio tells whether age costs anything. Memory is that of this process, which keeps
-no frame: another one writes them to an mp4, whose timestamps are read back, and a third makes the young videos.
+no frame: they go to another one, which writes them to an mp4 whose timestamps are read back.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from longlive.model import Model
 from longlive.pipeline import load_model
 from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
@@ -83,9 +84,8 @@ class Recorder:
         return point
 
 
-def measure(name: str, minutes: float) -> dict[str, Any]:
+def measure(model: Model, minutes: float) -> dict[str, Any]:
     """A video of at least `minutes` under one held-out prompt, and what it was like on the way."""
-    model = load_model(name)
     config = model.config
     rng = random.Random(SEED)
     scene, other = draw_scene(rng, held_out=True), draw_scene(rng, held_out=True)
@@ -103,27 +103,26 @@ def measure(name: str, minutes: float) -> dict[str, Any]:
 
     kept = Recorder(total, expected, (config.height, config.width), scene)
     stream = VideoStream(model, prompt, SEED)
-    young_cpu: list[float] = []
-    paired = False
+    # One young video that goes back again and again: new ones would stir the memory that is watched.
+    young = VideoStream(model, prompt, SEED, history=PAIRED)
+    while young.chunk < fill:
+        young.next_frames()
+    young_cpu: list[float] | None = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp4"
-        with (
-            Mp4Process(path, config.fps, config.width, config.height) as mp4,
-            YoungVideos(name, model.dtype, caption, warm_up=fill) as young,
-        ):
+        with Mp4Process(path, config.fps, config.width, config.height) as mp4:
             while kept.chunks < total:
                 if kept.chunks in pairs:
-                    paired = True
-                    young.begin()
+                    young.rewind(config.first_frame(fill))
+                    young_cpu = []
                 made, cpu, wall = timed(stream)
                 kept.add(made, cpu, wall)
                 mp4.write(made)
-                if paired:
-                    young_cpu.append(young.chunk())
-                if kept.chunks in bins:
-                    minutes_made = stream.frame / config.fps / 60
-                    say(json.dumps(kept.point(minutes_made, bins[kept.chunks], young_cpu)))
-                    young_cpu, paired = [], False
+                if young_cpu is not None:
+                    young_cpu.append(timed(young)[1])
+                    if kept.chunks in bins:
+                        say(json.dumps(kept.point(stream.frame / config.fps / 60, bins[kept.chunks], young_cpu)))
+                        young_cpu = None
         stamps = timestamps(path, config.fps)
     stream.switch(model.encode([next_caption]), "clear")
     after = torch.cat((kept.recent[-1:], stream.next_frames())).float()
@@ -241,53 +240,6 @@ def _write_frames(frames: Connection, path: Path, fps: int, width: int, height: 
             frames.send(None)
 
 
-class YoungVideos:
-    """Videos of the same prompt that begin again and again, in a process of their own."""
-
-    def __init__(self, name: str, dtype: torch.dtype, caption: str, warm_up: int) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self._requests, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_make_young_videos, args=(theirs, name, dtype, caption, warm_up))
-        self._process.start()
-        theirs.close()
-
-    def __enter__(self) -> YoungVideos:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._requests.close()
-        self._process.join()
-
-    def begin(self) -> None:
-        """A new video, with a window that is just full when this returns."""
-        self._requests.send("begin")
-        self._requests.recv()
-
-    def chunk(self) -> float:
-        """Processor seconds of its next chunk."""
-        self._requests.send("chunk")
-        return self._requests.recv()
-
-
-def _make_young_videos(requests: Connection, name: str, dtype: torch.dtype, caption: str, warm_up: int) -> None:
-    torch.set_num_threads(1)
-    model = load_model(name, dtype)
-    prompt = model.encode([caption])
-    stream = VideoStream(model, prompt, SEED)
-    while True:
-        try:
-            request = requests.recv()
-        except EOFError:
-            return
-        if request == "begin":
-            stream = VideoStream(model, prompt, SEED)
-            for _ in range(warm_up):
-                stream.next_frames()
-            requests.send(None)
-        else:
-            requests.send(timed(stream)[1])
-
-
 def plot(results: dict[str, Any], path: Path) -> None:
     """Cost, memory and readouts over the video."""
     from matplotlib.figure import Figure
@@ -320,7 +272,7 @@ def main() -> None:
     if arguments.minutes < 0.5:
         parser.error("--minutes must be 0.5 or more")
     torch.set_num_threads(1)
-    results = measure(arguments.model, arguments.minutes)
+    results = measure(load_model(arguments.model), arguments.minutes)
     includes = {"dit": True, "decode": True, "encode": False, "http": False}
     emit(report("length", includes, results), arguments.json)
     if arguments.plot is not None:
