@@ -185,7 +185,8 @@ def test_the_length_benchmark_finds_a_video_without_end_flat(untrained_folder: P
     assert results["frames_made"] == results["frames_expected"] == results["mp4"]["frames"] == 489
     assert results["mp4"]["largest_drift_seconds"] == 0
     assert results["mp4"]["last_frame_at_seconds"] == 488 / 16
-    assert results["live_tensor_mib"]["min"] == results["live_tensor_mib"]["max"]
+    # Not equal: what the young video remembers to go back to varies. The latents of this video alone would be 0.5 MiB.
+    assert results["live_tensor_mib"]["max"] < results["live_tensor_mib"]["min"] + 0.1
     assert results["cost_over_young"]["last_sixth"] > 0
     assert plot.stat().st_size > 10_000
 
@@ -196,7 +197,7 @@ def test_five_minutes_of_the_tiny_model_show_no_cut_no_growth_and_what_was_asked
     results = json.loads(run(BENCHMARKS / "length.py", "--json", "--minutes", 5))["results"]
     assert results["frames_made"] == results["frames_expected"] == results["mp4"]["frames"] == 4809
     assert results["mp4"]["largest_drift_seconds"] == 0
-    assert results["live_tensor_mib"]["min"] == results["live_tensor_mib"]["max"]
+    assert results["live_tensor_mib"]["max"] < results["live_tensor_mib"]["min"] + 0.1
     assert results["rss_mib"]["last_sixth"] < results["rss_mib"]["first_sixth"] + 16
     change = results["frame_to_frame"]
     assert change["largest_at_chunk_borders"] < 1.25 * change["largest_within_chunks"]
