@@ -14,16 +14,12 @@ from tests.longlive.goldens import full_golden_dir, golden_dir
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EXPECTED = {
     *(f"{start}.{step}" for start in ("empty", "warm") for step in ("t0", "t1", "t2", "t3", "t4", "mixed")),
-    *("A", "A.final_cache", "A_relrope", "B_recache_globalsink", "B_recache_resetsink", "B_recache_early"),
-    *(
-        "B_relrope_globalsink",
-        "C_keep",
-        "D_clear",
-        "tables.sampler",
-        "tables.rope",
-        "t5.output_raw",
-        "t5.prompt_embeds",
-    ),
+    *("A", "A.final_cache", "A_nosink", "A_fullattn", "A_relrope"),
+    *("B_recache_globalsink", "B_recache_resetsink", "B_recache_early", "B_recache_unaligned", "B_relrope_globalsink"),
+    *("C_keep", "D_clear", "D_zerofill"),
+    *(f"B_recache_{case}.switch0" for case in ("globalsink", "resetsink", "early")),
+    *("lora.merged.weight", "lora.merged.empty.mixed", "lora.merged.B_recache_globalsink", "lora.unmerged.empty.mixed"),
+    *("tables.sampler", "tables.rope", "t5.output_raw", "t5.prompt_embeds"),
 }
 
 
