@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +24,14 @@ from longlive.model_folder import ModelFolder
 from longlive.precision import Precision
 from longlive.quantization import quantize
 from longlive.state_dicts import SHOWN, read_state_dict
+from longlive.taehv import TAEHVDecoder
 from longlive.text_encoder import TextEncoder, build_text_encoder, convert_umt5_keys, load_tokenizer
 from longlive.transformer import CausalWanTransformer
-from longlive.vae import WanVAE
+from longlive.vae import WanDecoder, WanVAE
 from longlive.vae_names import original_vae_names
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import UMT5EncoderModel
 
 _WAN_CLASSES = ("WanModel", "CausalWanModel")
@@ -47,6 +50,30 @@ _WAN_SIZES = {
 M = TypeVar("M", bound=nn.Module)
 
 
+@dataclass(frozen=True)
+class _Matched(Generic[M]):
+    """A module without memory, and the tensors of a file, still in it, that have its names and shapes."""
+
+    module: M
+    state: Mapping[str, Tensor]
+    adapter: Adapter | None
+
+    def filled(self, dtype: torch.dtype, device: torch.device | str) -> M:
+        """The module, frozen, with an adapter merged weight by weight in float32 before the cast to `dtype`."""
+        self.module.load_state_dict(
+            {name: self._weight(name, dtype, device) for name in self.state},
+            assign=True,
+        )
+        return self.module.to(device, dtype).requires_grad_(False).eval()
+
+    def _weight(self, name: str, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        mapped = self.state[name]
+        placed = mapped.to(device)
+        weight = (self.adapter.merged(name, placed) if self.adapter else placed).to(dtype)
+        # What is still part of the file would end the process if somebody wrote into the file.
+        return weight.clone() if weight is mapped else weight
+
+
 def load_transformer(
     path: Path,
     config: TransformerConfig,
@@ -60,17 +87,14 @@ def load_transformer(
 
     An adapter is merged weight by weight in float32, before the cast to `dtype`.
     """
-    _require_sizes(path, config)
-    with torch.device("meta"):
-        transformer = CausalWanTransformer(config)
-    return _filled(transformer, read_state_dict(path, entry), path, dtype, device, adapter)
+    return _match_transformer(path, config, entry, adapter).filled(dtype, device)
 
 
 def load_vae(path: Path, config: VAEConfig, dtype: torch.dtype, device: torch.device | str = "cpu") -> WanVAE:
     """The whole video VAE, from either layout of names, frozen."""
     with torch.device("meta"):
         vae = WanVAE(config)
-    return _filled(vae, _vae_tensors(path), path, dtype, device)
+    return _match(vae, _vae_tensors(path), path).filled(dtype, device)
 
 
 def load_decoder(
@@ -80,23 +104,14 @@ def load_decoder(
 
     A whole VAE's file will do; its encoder is not kept. InputError if there is no such decoder for this VAE.
     """
-    try:
-        with torch.device("meta"):
-            decoder = build_decoder(name, config)
-    except ValueError as error:
-        raise InputError(f"this model can have no decoder '{name}': {error}") from error
-    return _filled(decoder, decoder.own_weights(_vae_tensors(path)), path, dtype, device)
+    return _match_decoder(name, path, config).filled(dtype, device)
 
 
 def load_text_encoder(
     path: Path, config: TextEncoderConfig, dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> UMT5EncoderModel:
     """The UMT5 encoder from its published names, frozen."""
-    try:
-        state = convert_umt5_keys(read_state_dict(path))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not a text encoder: {error}") from error
-    return _filled(build_text_encoder(config, device="meta"), state, path, dtype, device)
+    return _match_text_encoder(path, config).filled(dtype, device)
 
 
 def load_model(model: ModelFolder, precision: Precision, device: torch.device, decoder: DecoderName = "wan") -> Model:
@@ -114,8 +129,7 @@ def load_video_model(
     config, files, dtype = model.config, model.config.files, precision.dtype
     weights = [model.file(file) for file in transformer_files_of(files)]
     decoder_file = model.file(decoder_file_of(files, decoder))
-    adapter = read_adapter(weights[1], files.adapter) if files.adapter else None
-    transformer = load_transformer(weights[0], config.transformer, dtype, device, entry=files.entry, adapter=adapter)
+    transformer = _match_model_s_transformer(model).filled(dtype, device)
     quantize(transformer, precision)
     frame_maker = load_decoder(decoder, decoder_file, config.vae, dtype, device)
     return VideoModel(config, transformer, frame_maker, dtype, device, model_identity(config, weights))
@@ -123,19 +137,20 @@ def load_video_model(
 
 def load_prompt_encoder(model: ModelFolder, precision: Precision, device: torch.device) -> TextEncoder:
     """The parts of a model that read prompts: the text encoder with its tokenizer."""
-    config, files = model.config, model.config.files
-    encoder_file, tokenizer_file = model.file(files.text_encoder), model.file(files.tokenizer)
-    try:
-        tokenizer = load_tokenizer(tokenizer_file)
-    except ValueError as error:
-        raise CheckpointError(f"{error}; copy or download it again") from error
-    if tokenizer.get_vocab_size() > config.text_encoder.vocab_size:
-        raise CheckpointError(
-            f"the tokenizer {tokenizer_file} has {tokenizer.get_vocab_size()} tokens, "
-            f"the text encoder {config.text_encoder.vocab_size}; take the files of one model"
-        )
+    config, encoder_file = model.config, model.file(model.config.files.text_encoder)
+    tokenizer = _tokenizer(model)
     encoder = load_text_encoder(encoder_file, config.text_encoder, precision.dtype, device)
     return TextEncoder(encoder, tokenizer, config.transformer.text_len)
+
+
+def check_files(model: ModelFolder, decoder: DecoderName) -> None:
+    """Raises what `load_model` would raise of the model's files; of their weights it reads names and shapes only."""
+    require_files(model, decoder)
+    config, files = model.config, model.config.files
+    _match_model_s_transformer(model)
+    _match_decoder(decoder, model.file(decoder_file_of(files, decoder)), config.vae)
+    _tokenizer(model)
+    _match_text_encoder(model.file(files.text_encoder), config.text_encoder)
 
 
 def require_files(model: ModelFolder, decoder: DecoderName) -> None:
@@ -163,6 +178,52 @@ def decoder_file_of(files: ModelFiles, decoder: DecoderName) -> str:
     return file
 
 
+def _match_model_s_transformer(model: ModelFolder) -> _Matched[CausalWanTransformer]:
+    files = model.config.files
+    adapter = read_adapter(model.file(files.adapter.file), files.adapter) if files.adapter else None
+    return _match_transformer(model.file(files.transformer), model.config.transformer, files.entry, adapter)
+
+
+def _match_transformer(
+    path: Path, config: TransformerConfig, entry: str, adapter: Adapter | None
+) -> _Matched[CausalWanTransformer]:
+    _require_sizes(path, config)
+    with torch.device("meta"):
+        transformer = CausalWanTransformer(config)
+    return _match(transformer, read_state_dict(path, entry), path, adapter)
+
+
+def _match_decoder(name: DecoderName, path: Path, config: VAEConfig) -> _Matched[WanDecoder | TAEHVDecoder]:
+    try:
+        with torch.device("meta"):
+            decoder = build_decoder(name, config)
+    except ValueError as error:
+        raise InputError(f"this model can have no decoder '{name}': {error}") from error
+    return _match(decoder, decoder.own_weights(_vae_tensors(path)), path)
+
+
+def _match_text_encoder(path: Path, config: TextEncoderConfig) -> _Matched[UMT5EncoderModel]:
+    try:
+        state = convert_umt5_keys(read_state_dict(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a text encoder: {error}") from error
+    return _match(build_text_encoder(config, device="meta"), state, path)
+
+
+def _tokenizer(model: ModelFolder) -> Tokenizer:
+    path, vocabulary = model.file(model.config.files.tokenizer), model.config.text_encoder.vocab_size
+    try:
+        tokenizer = load_tokenizer(path)
+    except ValueError as error:
+        raise CheckpointError(f"{error}; copy or download it again") from error
+    if tokenizer.get_vocab_size() > vocabulary:
+        raise CheckpointError(
+            f"the tokenizer {path} has {tokenizer.get_vocab_size()} tokens, the text encoder {vocabulary}; "
+            "take the files of one model"
+        )
+    return tokenizer
+
+
 def _vae_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return original_vae_names(read_state_dict(path))
@@ -186,14 +247,8 @@ def _require_sizes(path: Path, config: TransformerConfig) -> None:
             )
 
 
-def _filled(
-    module: M,
-    state: Mapping[str, Tensor],
-    path: Path,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    adapter: Adapter | None = None,
-) -> M:
+def _match(module: M, state: Mapping[str, Tensor], path: Path, adapter: Adapter | None = None) -> _Matched[M]:
+    """CheckpointError unless the names and shapes of a file are the module's, and the adapter fits them."""
     expected = module.state_dict()
     faults = [
         *(f"{name} is missing" for name in expected.keys() - state.keys()),
@@ -213,7 +268,4 @@ def _filled(
         )
     if adapter:
         adapter.require_fit(expected)
-    placed = ((name, tensor.to(device)) for name, tensor in state.items())
-    weights = {name: (adapter.merged(name, tensor) if adapter else tensor).to(dtype) for name, tensor in placed}
-    module.load_state_dict(weights, assign=True)
-    return module.to(device, dtype).requires_grad_(False).eval()
+    return _Matched(module, state, adapter)

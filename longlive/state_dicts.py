@@ -52,13 +52,15 @@ def read_checkpoint(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged, or no safetensors file ({error}); {_AGAIN}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is no torch file of plain tensors, and nothing else is opened because it could run code; "
             "save the state dict alone, best as .safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    except Exception as error:  # a parser of foreign bytes fails in any way, and advises to trust them
+        raise CheckpointError(f"{path} is damaged, or no torch file; {_AGAIN}") from error
 
 
 def unwrapped(path: Path, content: object, entry: str) -> Mapping[str, Tensor]:

@@ -58,6 +58,19 @@ def test_weights_are_given_the_dtype_asked_for(weights: dict[str, Tensor], tmp_p
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_file_that_is_written_over_does_not_change_a_model_in_use(
+    name: str, dtype: torch.dtype, weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    save_file(weights, path) if path.suffix == ".safetensors" else torch.save(weights, path)
+    loaded = load_transformer(path, CONFIG, dtype)
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert all(torch.equal(tensor, weights[name].to(dtype)) for name, tensor in loaded.state_dict().items())
+
+
 def test_missing_unknown_and_misshapen_tensors_are_named(weights: dict[str, Tensor], tmp_path: Path) -> None:
     wrong = dict(weights)
     del wrong["head.modulation"]
@@ -92,6 +105,8 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.
         ("cut.pt", b"PK\3\4 not an archive", "copy or download it again|save the state dict alone"),
         ("empty.pt", b"", "copy or download it again"),
         ("list.pkl", pickle.dumps([1, 2], protocol=2), "copy or download it again"),
+        ("answer.pt", b"Repository not found", "copy or download it again"),
+        ("short.pt", b"hi", "copy or download it again"),
         ("absent.pt", None, "give the path of a"),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
@@ -103,6 +118,26 @@ def test_a_file_that_cannot_be_used_says_what_to_do(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=advice):
         read_state_dict(tmp_path / name)
+
+
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "old"])
+def test_a_torch_file_that_is_cut_or_changed_anywhere_is_read_or_refused_in_one_line(
+    archive: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({f"weight.{i}": torch.zeros(4) for i in range(3)}, path, _use_new_zipfile_serialization=archive)
+    whole = path.read_bytes()
+    cut = [whole[:length] for length in range(1, len(whole), len(whole) // 60)]
+    flipped = [whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :] for at in range(0, len(whole), 7)]
+    refusals = []
+    for content in (*cut, *flipped):
+        path.write_bytes(content)
+        try:
+            read_state_dict(path)
+        except CheckpointError as error:
+            refusals.append(str(error))
+    assert len(refusals) >= len(cut)
+    assert not [line for line in refusals if "\n" in line or "weights_only" in line]  # torch advises to give it up
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"step": 3}, {}, {"generator": {"weight": 1}}])
