@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deployments.session import FRAMES_PER_LATENT, LATENTS_PER_CHUNK
-from longlive.config import DecoderName
+from longlive.config import DecoderName, ModelConfig
 
 
 class CannotStart(Exception):
@@ -39,17 +39,21 @@ def require_redis(url: str) -> None:
 
 
 def require_model(name: str, weights: Path | None, decoder: DecoderName) -> None:
-    """There is such a model, all of its files are there, and its chunks are as long as the service counts them."""
-    from longlive.checkpoints import require_files
+    """There is such a model, its files can be loaded, and its chunks are as long as the service counts them."""
+    from longlive.checkpoints import check_files
     from longlive.errors import CheckpointError, InputError
     from longlive.model_folder import find_model
 
     try:
         model = find_model(name, weights)
-        require_files(model, decoder)
-    except (CheckpointError, InputError) as error:
+        _require_chunks(name, model.config)
+        check_files(model, decoder)
+    except (CheckpointError, InputError, OSError) as error:
         raise CannotStart(_line(error)) from error
-    sizes = model.config.rollout.chunk_frames, model.config.vae.temporal_stride
+
+
+def _require_chunks(name: str, config: ModelConfig) -> None:
+    sizes = config.rollout.chunk_frames, config.vae.temporal_stride
     if sizes != (LATENTS_PER_CHUNK, FRAMES_PER_LATENT):
         raise CannotStart(
             f"the model '{name}' has chunks of {sizes[0]} latent frames of {sizes[1]} frames each; the service can "

@@ -144,8 +144,11 @@ class Service:
 
         try:
             serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
-        except RuntimeError as error:  # Serve has logged why a replica cannot run
-            raise CannotStart(f"the model '{settings.model}' cannot be served here; the lines above say why") from error
+        except RuntimeError as error:  # Serve keeps why a replica cannot run in its own log
+            raise CannotStart(
+                f"the model '{settings.model}' cannot be served here; `longlive generate` with the same --model, "
+                "--weights, --decoder and --dtype fails for the same reason, and says which"
+            ) from error
         self._stack.callback(_end_sessions, serve.get_deployment_handle("Generator", APP))
         self._await_ready()
 

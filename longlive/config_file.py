@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from longlive.config import ModelConfig
 from longlive.errors import CheckpointError
 
+SHOWN = 4  # faults listed in a message
 C = TypeVar("C")
 
 
@@ -39,5 +40,7 @@ def to_json(config: Any, indent: int | None = None) -> str:
 
 
 def faults(error: ValidationError) -> str:
-    """What is wrong, on one line."""
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors())
+    """What is wrong, on one line; the first few faults of a file that is something else altogether."""
+    found = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors()]
+    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return "; ".join((*found[:SHOWN], *more))

@@ -13,12 +13,11 @@ from torch import Tensor
 from longlive.config_file import read_config
 from longlive.errors import CheckpointError
 from longlive.layouts import UNKNOWN, recognise
-from longlive.model_folder import CONFIG_FILE
+from longlive.model_folder import CONFIG_FILE, is_wan_folder, preset_files
 from longlive.presets import PRESETS
 from longlive.state_dicts import CONTAINERS, ENTRIES, is_state_dict, plain_name, read_checkpoint
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-WAN_FOLDER = ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "diffusion_pytorch_model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -123,13 +122,13 @@ def _json(path: Path) -> Inspection:
 
 
 def _folder(path: Path) -> Inspection:
-    if (path / CONFIG_FILE).is_file() and not _is_wan(path):
+    if (path / CONFIG_FILE).is_file() and not is_wan_folder(path):
         return _model_folder(path)
-    if relative := _preset_files(path):
+    if relative := preset_files(path):
         notes = tuple(_completeness(name, path) for name in PRESETS)
         return _listed(path, "weights folder", [path / file for file in relative], notes)
     names = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES or file.name == "tokenizer.json")
-    if _is_wan(path):
+    if is_wan_folder(path):
         tokenizer = path / "google" / "umt5-xxl" / "tokenizer.json"
         return _listed(path, "Wan folder", [*names, *([tokenizer] if tokenizer.is_file() else [])])
     if names:
@@ -161,15 +160,6 @@ def _readable(path: Path) -> Inspection:
         return inspect(path)
     except CheckpointError as error:
         return Inspection(path, "not usable", path.stat().st_size, notes=(f"{error}.",))
-
-
-def _is_wan(path: Path) -> bool:
-    return any((path / name).is_file() for name in WAN_FOLDER)
-
-
-def _preset_files(path: Path) -> list[str]:
-    sources = (source.path for preset in PRESETS.values() for source in preset.sources)
-    return [relative for relative in dict.fromkeys(sources) if (path / relative).is_file()]
 
 
 def _completeness(name: str, folder: Path) -> str:

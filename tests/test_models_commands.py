@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -126,11 +127,73 @@ def test_a_clip_is_made_of_published_files(
     assert out.stat().st_size > 0
 
 
-def test_a_preset_without_its_files_says_how_to_get_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ("--model", "longlive-1.3b", "--weights", tmp_path, "--out", tmp_path / "c.mp4")
-    code, _, err = run(capsys, *GENERATE, *arguments)
+def touch(folder: Path, *files: str) -> None:
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+
+
+def wan_folder(folder: Path) -> None:
+    touch(folder, "diffusion_pytorch_model.safetensors")
+    (folder / "config.json").write_text('{"_class_name": "WanModel", "dim": 1536}')
+
+
+def foreign_folder(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({f"key_{i}": i for i in range(14)}))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["--weights", "by default"])
+@pytest.mark.parametrize("decoder", ["wan", "tiny"])
+def test_a_preset_without_its_files_says_how_to_get_them(
+    capsys: pytest.CaptureFixture[str],
+    server: LoopbackHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    decoder: str,
+    given: bool,
+) -> None:
+    folder = tmp_path / "my weights"
+    monkeypatch.setenv("LONGLIVE_WEIGHTS", str(tmp_path / "other" if given else folder))
+    if decoder == "tiny":
+        touch(folder, *(source.path for source in PRESETS["longlive-1.3b"].sources if not source.optional))
+    weights = ("--weights", folder) if given else ()
+    out = ("--out", tmp_path / "c.mp4")
+    code, _, err = run(capsys, *GENERATE, "--model", "longlive-1.3b", *weights, *out, "--decoder", decoder)
     assert (code, err.count("\n")) == (2, 1)
-    assert f"{tmp_path}/longlive_models/models/longlive_base.pt is missing; `longlive fetch longlive-1.3b`" in err
+    missing, _, advice = err.removeprefix("longlive: ").partition(" is missing; ")
+    assert not Path(missing).exists()
+    assert run(capsys, *shlex.split(advice.split("`")[1])[1:])[0] == 0
+    assert Path(missing).is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: None, "it has no config.json (docs/models.md); name one that has, or a preset: tiny, longlive"),
+        (
+            lambda folder: touch(folder, *(s.path for s in PRESETS["self-forcing"].sources)),
+            "name it with --weights, and with --model one of self-forcing\n",
+        ),
+        (
+            lambda folder: touch(folder, "Wan2.1_VAE.pth"),
+            "the presets, which look for it as wan_models/Wan2.1-T2V-1.3B",
+        ),
+        (wan_folder, "the presets, which look for it as wan_models/Wan2.1-T2V-1.3B"),
+        (foreign_folder, "and 11 more\n"),
+    ],
+    ids=["empty", "weights", "part of Wan", "Wan", "of another library"],
+)
+def test_a_folder_that_is_no_model_gets_the_advice_that_mends_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, make: Callable[[Path], object], said: str
+) -> None:
+    make(tmp_path)
+    assert_refused(capsys, tmp_path, said)
+
+
+def test_no_name_is_no_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, *GENERATE, "--model", "", "--out", tmp_path / "clip.mp4")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is no model ''; name a folder with a config.json, or a preset" in err
 
 
 def truncate(path: Path) -> None:
@@ -215,7 +278,7 @@ def test_an_adapter_of_another_rank_gets_one_clear_line(
     [
         (lambda folder: (folder / "transformer.safetensors").write_text("words " * 9), "damaged, or no safetensors"),
         (lambda folder: truncate(folder / "vae.safetensors"), "damaged, or no safetensors"),
-        (lambda folder: (folder / "config.json").unlink(), "a model folder has a config.json"),
+        (lambda folder: (folder / "config.json").unlink(), "it has no config.json"),
         (lambda folder: (folder / "config.json").write_text('{"_class_name": "WanModel"}'), "not a model config"),
         (lambda folder: (folder / "config.json").write_text("{"), "not a model config"),
     ],

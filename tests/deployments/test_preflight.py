@@ -7,6 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
 from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
 from deployments.redis_server import RedisServer
@@ -58,7 +61,7 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
         require_model("nonsense", None, "wan")
     with pytest.raises(CannotStart, match=r"config\.json"):
         require_model(str(tmp_path), None, "wan")
-    with pytest.raises(CannotStart, match=r"longlive_base\.pt is missing; `longlive fetch longlive-1\.3b`"):
+    with pytest.raises(CannotStart, match=r"longlive_base\.pt is missing; `longlive fetch longlive-1\.3b --to "):
         require_model("longlive-1.3b", tmp_path, "wan")
 
 
@@ -66,6 +69,46 @@ def test_a_model_made_frame_by_frame_is_refused(untrained_folder: Path, tmp_path
     publish(untrained_folder, tmp_path, "self-forcing-framewise")
     with pytest.raises(CannotStart, match="chunks of 1 latent frames"):
         require_model(str(tmp_path), None, "wan")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("transformer.safetensors", {"x": torch.zeros(1)}, "does not fit a CausalWanTransformer"),
+        ("vae.safetensors", {"x": torch.zeros(1)}, "does not fit a WanDecoder"),
+        ("text_encoder.safetensors", {"x": torch.zeros(1)}, "is not a text encoder"),
+        ("text_encoder.safetensors", None, "damaged, or no safetensors file"),
+        ("tokenizer.json", None, "is no tokenizer"),
+    ],
+)
+def test_files_that_cannot_be_loaded_are_refused_before_anything_is_started(
+    untrained_folder: Path, tmp_path: Path, file: str, content: dict[str, Tensor] | None, said: str
+) -> None:
+    model = Path(shutil.copytree(untrained_folder, tmp_path / "model"))
+    assert (model / file).is_file()
+    if content is None:
+        (model / file).write_text("Repository not found")
+    else:
+        save_file(content, model / file)
+    with pytest.raises(CannotStart, match=said) as caught:
+        require_model(str(model), None, "wan")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_of_another_rank_is_refused(untrained_folder: Path, tmp_path: Path) -> None:
+    publish(untrained_folder, tmp_path, "longlive-1.3b")
+    require_model(str(tmp_path), None, "wan")
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"rank":4', '"rank":8').replace('"rank": 4', '"rank": 8'))
+    with pytest.raises(CannotStart, match="its rank is 4, the model's configuration says 8"):
+        require_model(str(tmp_path), None, "wan")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "m" * 5000])
+def test_a_path_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(CannotStart, match=r"home folder|too long") as caught:
+        require_model(name, None, "wan")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_decoder_that_the_model_does_not_have_is_refused(untrained_folder: Path) -> None:
