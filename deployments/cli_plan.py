@@ -43,7 +43,7 @@ def plan(
     if not sessions:
         raise WrongInput(
             f"no session of {config.name} fits in {_gb(memory)}: with {dtype.value} and the {decoder.value} decoder "
-            f"one needs {_gb(planned.least_memory)}; take a larger GPU, or a smaller --dtype or --decoder"
+            f"one needs {_gb_at_least(planned.least_memory)}; take a larger GPU, or a smaller --dtype or --decoder"
         )
     if as_json:
         document = {
@@ -116,3 +116,9 @@ def _table(planned: MemoryPlan, memory: int, sessions: int) -> Table:
 
 def _gb(size: int) -> str:
     return f"{size / GB:.1f} GB"
+
+
+def _gb_at_least(size: int) -> str:
+    """Rounded up: who takes that much has enough."""
+    tenths = -(-size * 10 // GB)
+    return f"{tenths / 10:.1f} GB"

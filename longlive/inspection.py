@@ -17,6 +17,8 @@ from longlive.model_folder import CONFIG_FILE, is_wan_folder, preset_files
 from longlive.presets import PRESETS
 from longlive.state_dicts import CONTAINERS, ENTRIES, is_state_dict, plain_name, read_checkpoint
 
+SHOWN = 8  # other things in a file that are listed
+LONGEST_NAME = 200
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -66,11 +68,12 @@ def _file(path: Path) -> Inspection:
     parts, others = [], []
     for name, value in content.items():
         inner, entry = _inner(value, str(name))
-        if inner is None:
-            others.append(f"{name} = {value}" if isinstance(value, int | float | str) else str(name))
-        else:
+        if inner is not None:
             parts.append(_part(entry, inner))
-    notes = (f"Beside it: {', '.join(others)}.",) if others else ()
+        else:
+            others.append(_shown(f"{name} = {value}" if isinstance(value, int | float) else name))
+    more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
+    notes = (f"Beside it: {', '.join((*others[:SHOWN], *more))}.",) if others else ()
     if not parts:
         return Inspection(path, UNKNOWN, size, notes=notes)
     trained = any(part.entry in ENTRIES for part in parts)
@@ -92,30 +95,37 @@ def _inner(value: object, entry: str) -> tuple[Mapping[str, Tensor] | None, str]
 def _part(entry: str, state: Mapping[str, Tensor]) -> Part:
     found = recognise({plain_name(name): tensor for name, tensor in state.items()})
     return Part(
-        entry=entry,
+        entry=_shown(entry),
         layout=found.layout,
         dimensions=found.dimensions,
         tensors=len(state),
         parameters=sum(tensor.numel() for tensor in state.values()),
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()})),
-        missing=found.missing,
-        unexpected=found.unexpected,
+        missing=tuple(map(_shown, found.missing)),
+        unexpected=tuple(map(_shown, found.unexpected)),
     )
+
+
+def _shown(text: object) -> str:
+    """A name in somebody's file, for a terminal: short, and without what would steer it."""
+    name = str(text)
+    return name if name.isprintable() and len(name) <= LONGEST_NAME else repr(name[:LONGEST_NAME])
 
 
 def _json(path: Path) -> Inspection:
     try:
         text = path.read_bytes()
         content: Any = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON file ({error}); copy or download it again") from error
     size = len(text)
     if isinstance(content, dict):
         model = content.get("model")
-        if isinstance(model, dict) and "vocab" in model:
-            return Inspection(path, "tokenizer", size, notes=(f"{len(model['vocab'])} tokens in its vocabulary.",))
+        vocabulary = model.get("vocab") if isinstance(model, dict) else None
+        if isinstance(vocabulary, dict | list):
+            return Inspection(path, "tokenizer", size, notes=(f"{len(vocabulary)} tokens in its vocabulary.",))
         if "_class_name" in content:
-            return Inspection(path, f"sizes of a {content['_class_name']}", size)
+            return Inspection(path, f"sizes of a {_shown(content['_class_name'])}", size)
         if "rollout" in content or "name" in content:
             return Inspection(path, "model configuration", size, notes=(f"It names '{read_config(path).name}'.",))
     return Inspection(path, UNKNOWN, size)

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -80,10 +79,19 @@ def _adapter(state: Mapping[str, Tensor]) -> Finding:
         else:
             pairs.setdefault(match["module"], {})[match["part"]] = tensor
     missing = tuple(f"{module}: lora_{part}" for module, pair in pairs.items() for part in "AB" if part not in pair)
-    ranks = {pair["A"].shape[0] for pair in pairs.values() if "A" in pair}
+    misshapen = tuple(
+        f"{module}: lora_{part} {list(tensor.shape)} is no matrix"
+        for module, pair in pairs.items()
+        for part, tensor in pair.items()
+        if tensor.ndim != 2
+    )
+    ranks = {pair["A"].shape[0] for pair in pairs.values() if "A" in pair and pair["A"].ndim == 2}
     dimensions = {"modules": len(pairs), "blocks": _count(pairs, r"blocks\.(\d+)\.")}
-    dimensions |= {"rank": min(ranks)} if len(ranks) == 1 else {"smallest rank": min(ranks), "largest rank": max(ranks)}
-    return Finding("LoRA of a Wan DiT", dimensions, missing, tuple(unexpected))
+    if len(ranks) == 1:
+        dimensions |= {"rank": min(ranks)}
+    elif ranks:
+        dimensions |= {"smallest rank": min(ranks), "largest rank": max(ranks)}
+    return Finding("LoRA of a Wan DiT", dimensions, (*missing, *misshapen), tuple(unexpected))
 
 
 def _transformer(shapes: Shapes) -> tuple[str, dict[str, int], Shapes]:
@@ -186,6 +194,6 @@ def _axis(shapes: Shapes, name: str, axis: int, usual: int) -> int:
 
 
 def _count(names: Iterable[str], numbered: str) -> int:
-    """One more than the largest number in names that begin with a pattern."""
+    """How many different numbers there are in names that begin with a pattern: no name alone makes a model large."""
     found = (re.match(numbered, name) for name in names)
-    return 1 + max(chain([-1], (int(match[1]) for match in found if match)))
+    return len({match[1] for match in found if match})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_what_cannot_be_planned_is_one_line_that_says_what_to_change(
     code, said, error = run(capsys, "plan", *arguments)
     assert (code, said, error.count("\n")) == (2, "", 1)
     assert says in error
+
+
+@pytest.mark.parametrize("decoder", ["wan", "light"])  # 12.954 GB and 8.404 GB: the second is not to be rounded down
+def test_the_memory_that_is_said_to_be_needed_is_enough(capsys: pytest.CaptureFixture[str], decoder: str) -> None:
+    asked = ("plan", "--model", "longlive-1.3b", "--decoder", decoder, "--gpu-memory")
+    code, _, error = run(capsys, *asked, "0.1GB")
+    needed = re.search(r"one needs ([\d.]+) GB", error)
+    assert code == 2
+    assert needed is not None
+    code, said, _ = run(capsys, *asked, f"{needed[1]}GB")
+    assert code == 0
+    assert f"in {needed[1]} GB" in said
 
 
 def test_a_model_of_ones_own_is_planned_from_its_configuration_alone(

@@ -128,18 +128,58 @@ def test_other_things_are_called_so(tmp_path: Path, untrained_folder: Path) -> N
     torch.save([1, 2], tmp_path / "list.pt")
     torch.save({"step": 3}, tmp_path / "step.pt")
     (tmp_path / "words.json").write_text("[1]")
+    (tmp_path / "number.json").write_text('{"model": {"vocab": 5}}')
     empty = tmp_path / "empty"
     empty.mkdir()
-    names = ("w.safetensors", "list.pt", "step.pt", "words.json", "empty")
+    names = ("w.safetensors", "list.pt", "step.pt", "words.json", "number.json", "empty")
     assert {inspect(tmp_path / name).layout for name in names} == {"something else"}
     assert inspect(tmp_path).layout == "folder of weights"
     assert inspect(untrained_folder / "config.json").layout == "model configuration"
 
 
+@pytest.mark.parametrize(
+    ("shapes", "missing"),
+    [
+        ({"blocks.0.q.lora_B.weight": (4, 2)}, ("blocks.0.q: lora_A",)),
+        (
+            {"blocks.0.q.lora_A.weight": (), "blocks.0.q.lora_B.weight": (4, 2)},
+            ("blocks.0.q: lora_A [] is no matrix",),
+        ),
+    ],
+)
+def test_an_adapter_without_a_rank_is_still_told(shapes: dict[str, tuple[int, ...]], missing: tuple[str, ...]) -> None:
+    found = recognise({f"base_model.model.{name}": torch.zeros(shape) for name, shape in shapes.items()})
+    assert found == Finding("LoRA of a Wan DiT", {"modules": 1, "blocks": 1}, missing)
+
+
+@pytest.mark.parametrize("name", ["wan_dit_keys", "umt5_keys"])
+def test_a_block_s_number_does_not_make_the_model_larger(name: str) -> None:
+    state = full_size(name)
+    blocks = recognise(state).dimensions["num_layers"]
+    state["blocks.300000.x"] = torch.empty(1, device="meta")
+    found = recognise(state)
+    assert found.dimensions["num_layers"] == blocks + 1
+    assert found.unexpected == ("blocks.300000.x",)
+
+
+def test_what_a_file_says_of_itself_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    escape = "\x1b[2J"
+    state = {f"{escape}{'w' * 5000}": torch.zeros(2)}
+    beside = {"step": 3, "loss": 0.5, "huge": 10**600, "log": "x" * 5000, f"{escape}note": 1}
+    torch.save({f"model{escape}": state, **beside, **{f"more{i}": [] for i in range(100)}}, tmp_path / "w.pt")
+    said = str(inspect(tmp_path / "w.pt"))
+    assert "xxx" not in said
+    assert "step = 3, loss = 0.5, 'huge = 1000" in said
+    assert "and 97 more" in said
+    assert escape not in said
+    assert len(said) < 2000
+
+
 def test_damaged_files_are_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text("{")
     (tmp_path / "text.safetensors").write_text("this is no tensor\n" * 10)
-    for name in ("cut.json", "text.safetensors", "absent.pt"):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for name in ("cut.json", "deep.json", "text.safetensors", "absent.pt"):
         with pytest.raises(CheckpointError, match=name):
             inspect(tmp_path / name)
 

@@ -226,7 +226,7 @@ def test_each_missing_file_is_named_before_anything_is_read(part: str, longlive_
 def test_a_missing_file_of_a_preset_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"longlive_base\.pt is missing; `longlive fetch longlive-1\.3b --to "):
         load_model("longlive-1.3b", torch.float32, "cpu", weights=tmp_path)
-    with pytest.raises(CheckpointError, match=r"umt5-xxl-enc-bf16\.pth is missing; `longlive fetch self-forcing`"):
+    with pytest.raises(CheckpointError, match=r"umt5-xxl-enc-bf16\.pth is missing; `longlive fetch self-forcing --to "):
         load_prompt_encoder("self-forcing", torch.float32, "cpu", weights=tmp_path)
     with pytest.raises(CheckpointError, match=r"framewise\.pt is missing; no hub has it, so put your own"):
         load_video_model("self-forcing-framewise", torch.float32, "cpu", weights=tmp_path)
