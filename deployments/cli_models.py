@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from longlive.hub import Hub, RemoteFile
+    from longlive.hub import FetchError, Hub, RemoteFile
     from longlive.inspection import Inspection, Part
     from longlive.presets import Source
 
@@ -41,22 +42,37 @@ def fetch(
 
     with users_input():
         sources = [source for source in find_preset(preset).sources if with_decoders or not source.optional]
-        folder = weights_folder(to)
+        folder, hub = weights_folder(to).absolute(), Hub()
+        absent = [source for source in sources if not (folder / source.path).is_file()]
+        own = [source for source in absent if source.repo is None]
         try:
-            _fetch(preset, [source for source in sources if source.repo is not None], folder, Hub())
+            files = [hub.look_up(source) for source in sources if source.repo is not None]
         except FetchError as error:
-            copies = "\n".join(f"  {_origin(source)} -> {folder / source.path}" for source in sources)
-            raise WrongInput(f"{error}. Run this again to go on, or copy by other means:\n{copies}") from error
-    for source in sources:
-        if source.repo is None:
-            print(f"{folder / source.path}: nobody publishes this file; put your own checkpoint there")
+            if len(absent) > len(own):
+                raise WrongInput(_by_hand(error, absent, folder)) from error
+            print(f"{preset}: all that is published is in {folder}, but not verified: {error}")
+        else:
+            print(f"{preset}: {len(files)} files, {_size(sum(file.size for file in files))}, in {folder}")
+            _fetch(files, own, folder, hub)
+    for source in own:
+        print(f"{folder / source.path}: nobody publishes this file; put your own checkpoint there")
+    if not own:
+        weights = shlex.quote(str(folder))
+        print(
+            f"Use it: longlive generate --model {preset} --weights {weights} --prompt '...' --seconds 5 --out clip.mp4"
+        )
 
 
-def _origin(source: Source) -> str:
-    return f"{source.repo}: {source.file}" if source.repo else "your own checkpoint"
+def _by_hand(error: FetchError | str, sources: Sequence[Source], folder: Path) -> str:
+    copies = "\n".join(
+        f"  {f'{source.repo}: {source.file}' if source.repo else 'your own checkpoint'} -> {folder / source.path}"
+        for source in sources
+    )
+    return f"{error}. Run this again to go on, or copy by other means:\n{copies}"
 
 
-def _fetch(preset: str, sources: Sequence[Source], folder: Path, hub: Hub) -> None:
+def _fetch(files: Sequence[RemoteFile], own: Sequence[Source], folder: Path, hub: Hub) -> None:
+    """Downloads what is not there as the hub has it. `own` is what else is missing."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -69,19 +85,21 @@ def _fetch(preset: str, sources: Sequence[Source], folder: Path, hub: Hub) -> No
 
     from longlive.hub import FetchError, free_bytes, missing_bytes
 
-    files = [hub.look_up(source) for source in sources]
-    print(f"{preset}: {len(files)} files, {_size(sum(file.size for file in files))}, in {folder}")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         missing = [file for file in files if not _is_there(file, folder, progress)]
         needed, free = missing_bytes(missing, folder), free_bytes(folder)
         if needed > free:
-            raise FetchError(f"{_size(needed)} are missing and the disk of {folder} has room for {_size(free)}")
-        for file in missing:
+            full = f"{_size(needed)} are missing and the disk of {folder} has room for {_size(free)}"
+            raise WrongInput(_by_hand(full, [*(file.source for file in missing), *own], folder))
+        for done, file in enumerate(missing):
             bar = progress.add_task(file.source.path, total=file.size)
-            hub.download(file, folder / file.source.path, partial(progress.advance, bar))
+            try:
+                hub.download(file, folder / file.source.path, partial(progress.advance, bar))
+            except FetchError as error:
+                left = [*(file.source for file in missing[done:]), *own]
+                raise WrongInput(_by_hand(error, left, folder)) from error
             print(f"{folder / file.source.path}: {_size(file.size)}, verified")
-    print(f"Use it: longlive generate --model {preset} --weights {folder} --prompt '...' --seconds 5 --out clip.mp4")
 
 
 def _is_there(file: RemoteFile, folder: Path, progress: Progress) -> bool:

@@ -1,7 +1,8 @@
 """Fetches the files of a preset from the hub that publishes them: sizes first, resumable, every file verified.
 
 The hub's own library keeps no part of a file whose download was interrupted. These are gigabytes, so the transfer is
-ours: a `.part` file beside the destination, gone on with by a range request, renamed once its hash is right.
+ours: a `.part` file beside the destination, gone on with by a range request, renamed once its hash is right. An empty
+lock file stays there: who removed it would let two downloads in that wait for it and come after it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from huggingface_hub import constants as hub_constants
 from huggingface_hub import get_hf_file_metadata, get_session, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HTTPError, RepositoryNotFoundError
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.utils import WeakFileLock, build_hf_headers, hf_raise_for_status
 
 from longlive.presets import Source
 
@@ -26,7 +27,7 @@ PIECE = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
 PATIENCE = 5  # attempts in a row that bring nothing
 PARTIAL = 206
-SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA1, SHA256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
 
 Advance = Callable[[int], None]
 
@@ -75,17 +76,25 @@ class Hub:
         repo, url = self._place(source)
         with self._faults(repo):
             found = get_hf_file_metadata(url, timeout=TIMEOUT, endpoint=self.endpoint)
-        if found.size is None or found.etag is None:
+        digest = found.etag or ""
+        if found.size is None or not (SHA1.fullmatch(digest) or SHA256.fullmatch(digest)):
             raise FetchError(f"{self.endpoint} does not answer as a hub does; check HF_ENDPOINT and the proxy settings")
-        return RemoteFile(source, found.size, found.etag)
+        return RemoteFile(source, found.size, digest)
 
     def download(self, remote: RemoteFile, path: Path, advance: Advance = lambda count: None) -> None:
         """Brings a file to `path`, going on where an earlier attempt stopped; `advance` gets bytes, old ones at once.
 
-        Nothing is at `path` before it is whole and verified.
+        Nothing is at `path` before it is whole and verified. Who else is bringing it there is waited for.
         """
-        part = partial_path(path)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(path.with_name(f".{path.name}.lock")):
+            if remote.is_at(path):
+                advance(remote.size)
+            else:
+                self._download(remote, path, advance)
+
+    def _download(self, remote: RemoteFile, path: Path, advance: Advance) -> None:
+        part = partial_path(path, remote.digest)
         if part.exists() and part.stat().st_size > remote.size:
             part.unlink()
         part.touch()
@@ -143,14 +152,14 @@ class Hub:
             raise _Interrupted(f"cannot reach {self.endpoint} ({_line(error)})") from error
 
 
-def partial_path(path: Path) -> Path:
-    """Where a file is while it is being downloaded."""
-    return path.with_name(f"{path.name}.part")
+def partial_path(path: Path, digest: str) -> Path:
+    """Where the file with this digest is while it is being downloaded: another one's part is not gone on with."""
+    return path.with_name(f"{path.name}.{digest[:12]}.part")
 
 
 def missing_bytes(files: Sequence[RemoteFile], folder: Path) -> int:
     """How much is still to be downloaded of files that are to be in a folder."""
-    parts = [partial_path(folder / remote.source.path) for remote in files]
+    parts = [partial_path(folder / remote.source.path, remote.digest) for remote in files]
     there = sum(part.stat().st_size for part in parts if part.is_file())
     return max(0, sum(remote.size for remote in files) - there)
 

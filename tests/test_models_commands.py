@@ -60,26 +60,56 @@ def test_fetch_puts_every_file_where_its_preset_looks_for_it(
     assert sorted(fetched) == sorted([needed[0].file, "lightvaew2_1.pth", "taew2_1.pth"])
 
 
-def test_fetch_says_which_file_nobody_publishes(
-    capsys: pytest.CaptureFixture[str], server: LoopbackHub, tmp_path: Path
+@pytest.mark.parametrize("has", [True, False])
+def test_fetch_says_which_file_nobody_publishes_and_how_to_use_a_preset_once_it_is_complete(
+    capsys: pytest.CaptureFixture[str], server: LoopbackHub, tmp_path: Path, has: bool
 ) -> None:
+    own = "checkpoints/self_forcing_dmd_framewise.pt"
+    if has:
+        touch(tmp_path, own)
     code, out, _ = run(capsys, "fetch", "self-forcing-framewise", "--to", tmp_path)
     assert code == 0
-    assert f"{tmp_path}/checkpoints/self_forcing_dmd_framewise.pt: nobody publishes this file" in out
+    assert (f"{tmp_path / own}: nobody publishes this file" in out) != has
+    assert out.splitlines()[-1].startswith("Use it: ") == has
+    assert ("Use it" in out) == has
 
 
 def test_without_a_hub_fetch_lists_what_to_copy_where(
-    capsys: pytest.CaptureFixture[str], server: LoopbackHub, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], server: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.shutdown()
     server.server_close()
-    code, out, err = run(capsys, "fetch", "causal-forcing", "--to", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    first, *others = [source for source in PRESETS["causal-forcing"].sources if not source.optional]
+    touch(tmp_path, first.path)
+    code, out, err = run(capsys, "fetch", "causal-forcing", "--to", ".")
     assert (code, out) == (2, "")
     assert err.startswith(f"longlive: cannot reach {server.url}")
-    assert "Traceback" not in err
-    for source in PRESETS["causal-forcing"].sources:
-        line = f"  {source.repo}: {source.file} -> {tmp_path / source.path}\n"
-        assert (line in err) != source.optional
+    copies = [f"  {source.repo}: {source.file} -> {tmp_path / source.path}" for source in others]
+    assert err.splitlines()[1:] == copies
+
+    touch(tmp_path, *(source.path for source in others))
+    code, out, err = run(capsys, "fetch", "causal-forcing", "--to", ".")
+    assert (code, err) == (0, "")
+    assert f"all that is published is in {tmp_path}, but not verified: cannot reach" in out
+
+
+def test_fetch_lists_what_is_left_when_a_download_fails(
+    capsys: pytest.CaptureFixture[str], server: LoopbackHub, tmp_path: Path
+) -> None:
+    first, second, *others = [source for source in PRESETS["causal-forcing"].sources if not source.optional]
+    touch(tmp_path, second.path)
+    code, _, _ = run(capsys, "fetch", "causal-forcing", "--to", tmp_path / "other")
+    assert code == 0
+    server.damage = True
+    (tmp_path / first.path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / first.path).write_bytes((tmp_path / "other" / first.path).read_bytes())
+    code, out, err = run(capsys, "fetch", "causal-forcing", "--to", tmp_path)
+    assert code == 2
+    assert "Use it" not in out
+    assert err.splitlines()[-len(others) - 1 :] == [
+        f"  {source.repo}: {source.file} -> {tmp_path / source.path}" for source in (second, *others)
+    ]
 
 
 def test_fetch_stops_before_the_disk_is_full(
