@@ -18,6 +18,7 @@ from longlive.config import DecoderName, ModelFiles, TextEncoderConfig, Transfor
 from longlive.decoder import VideoDecoder
 from longlive.errors import CheckpointError, InputError
 from longlive.identity import model_identity
+from longlive.layouts import Shapes, umt5_shapes
 from longlive.lora import Adapter, read_adapter
 from longlive.model import Model, VideoModel, build_decoder
 from longlive.model_folder import ModelFolder
@@ -111,7 +112,8 @@ def load_text_encoder(
     path: Path, config: TextEncoderConfig, dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> UMT5EncoderModel:
     """The UMT5 encoder from its published names, frozen."""
-    return _match_text_encoder(path, config).filled(dtype, device)
+    state = _text_encoder_tensors(path, config)
+    return _Matched(build_text_encoder(config, device="meta"), state, None).filled(dtype, device)
 
 
 def load_model(model: ModelFolder, precision: Precision, device: torch.device, decoder: DecoderName = "wan") -> Model:
@@ -150,7 +152,7 @@ def check_files(model: ModelFolder, decoder: DecoderName) -> None:
     _match_model_s_transformer(model)
     _match_decoder(decoder, model.file(decoder_file_of(files, decoder)), config.vae)
     _tokenizer(model)
-    _match_text_encoder(model.file(files.text_encoder), config.text_encoder)
+    _text_encoder_tensors(model.file(files.text_encoder), config.text_encoder)
 
 
 def require_files(model: ModelFolder, decoder: DecoderName) -> None:
@@ -202,12 +204,15 @@ def _match_decoder(name: DecoderName, path: Path, config: VAEConfig) -> _Matched
     return _match(decoder, decoder.own_weights(_vae_tensors(path)), path)
 
 
-def _match_text_encoder(path: Path, config: TextEncoderConfig) -> _Matched[UMT5EncoderModel]:
+def _text_encoder_tensors(path: Path, config: TextEncoderConfig) -> dict[str, Tensor]:
+    """Under the names of the library's module, which takes seconds to import and is not needed to compare them."""
+    published = read_state_dict(path)
     try:
-        state = convert_umt5_keys(read_state_dict(path))
+        state = convert_umt5_keys(published)
     except ValueError as error:
         raise CheckpointError(f"{path} is not a text encoder: {error}") from error
-    return _match(build_text_encoder(config, device="meta"), state, path)
+    _require_fit("UMT5EncoderModel", umt5_shapes(config), published, path)
+    return state
 
 
 def _tokenizer(model: ModelFolder) -> Tokenizer:
@@ -250,22 +255,26 @@ def _require_sizes(path: Path, config: TransformerConfig) -> None:
 def _match(module: M, state: Mapping[str, Tensor], path: Path, adapter: Adapter | None = None) -> _Matched[M]:
     """CheckpointError unless the names and shapes of a file are the module's, and the adapter fits them."""
     expected = module.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    _require_fit(type(module).__name__, shapes, state, path)
+    if adapter:
+        adapter.require_fit(expected)
+    return _Matched(module, state, adapter)
+
+
+def _require_fit(kind: str, expected: Shapes, state: Mapping[str, Tensor], path: Path) -> None:
     faults = [
         *(f"{name} is missing" for name in expected.keys() - state.keys()),
         *(f"{name} is unknown" for name in state.keys() - expected.keys()),
         *(
-            f"{name} is {list(state[name].shape)}, expected {list(expected[name].shape)}"
+            f"{name} is {list(state[name].shape)}, expected {list(expected[name])}"
             for name in expected.keys() & state.keys()
-            if state[name].shape != expected[name].shape
+            if tuple(state[name].shape) != expected[name]
         ),
     ]
     if faults:
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise CheckpointError(
-            f"{path} does not fit a {type(module).__name__} of this configuration: "
-            f"{'; '.join(sorted(faults)[:SHOWN])}{more}. Check that the file and the configuration belong together; "
-            "`longlive inspect` says what a file holds"
+            f"{path} does not fit a {kind} of this configuration: {'; '.join(sorted(faults)[:SHOWN])}{more}. "
+            "Check that the file and the configuration belong together; `longlive inspect` says what a file holds"
         )
-    if adapter:
-        adapter.require_fit(expected)
-    return _Matched(module, state, adapter)

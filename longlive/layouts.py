@@ -152,8 +152,20 @@ def _umt5(shapes: Shapes) -> tuple[str, dict[str, int], Shapes]:
     buckets = _axis(shapes, "blocks.0.pos_embedding.embedding.weight", 0, TextEncoderConfig().num_buckets)
     heads = _axis(shapes, "blocks.0.pos_embedding.embedding.weight", 1, TextEncoderConfig().num_heads)
     ffn = _axis(shapes, "blocks.0.ffn.fc1.weight", 0, TextEncoderConfig().dim_ffn)
-    layers = _count(shapes, r"blocks\.(\d+)\.")
-    block: dict[str, tuple[int, ...]] = {
+    sizes = {
+        "vocab_size": vocabulary,
+        "dim": dim,
+        "dim_ffn": ffn,
+        "num_heads": heads,
+        "num_layers": _count(shapes, r"blocks\.(\d+)\."),
+    }
+    return "UMT5 text encoder", sizes, umt5_shapes(TextEncoderConfig(**sizes, dim_attn=inner, num_buckets=buckets))
+
+
+def umt5_shapes(config: TextEncoderConfig) -> Shapes:
+    """What the published file of a text encoder holds."""
+    dim, inner, ffn = config.dim, config.dim_attn, config.dim_ffn
+    block = {
         "norm1": (dim,),
         "attn.q": (inner, dim),
         "attn.k": (inner, dim),
@@ -163,13 +175,17 @@ def _umt5(shapes: Shapes) -> tuple[str, dict[str, int], Shapes]:
         "ffn.gate.0": (ffn, dim),
         "ffn.fc1": (ffn, dim),
         "ffn.fc2": (dim, ffn),
-        "pos_embedding.embedding": (buckets, heads),
+        "pos_embedding.embedding": (config.num_buckets, config.num_heads),
     }
-    expected: dict[str, tuple[int, ...]] = {"token_embedding.weight": (vocabulary, dim), "norm.weight": (dim,)}
-    for number in range(layers):
-        expected |= {f"blocks.{number}.{name}.weight": shape for name, shape in block.items()}
-    sizes = {"vocab_size": vocabulary, "dim": dim, "dim_ffn": ffn, "num_heads": heads, "num_layers": layers}
-    return "UMT5 text encoder", sizes, expected
+    return {
+        "token_embedding.weight": (config.vocab_size, dim),
+        "norm.weight": (dim,),
+        **{
+            f"blocks.{number}.{name}.weight": shape
+            for number in range(config.num_layers)
+            for name, shape in block.items()
+        },
+    }
 
 
 # Names that only this kind has, with the number of axes of each.

@@ -77,6 +77,7 @@ def test_a_model_made_frame_by_frame_is_refused(untrained_folder: Path, tmp_path
         ("transformer.safetensors", {"x": torch.zeros(1)}, "does not fit a CausalWanTransformer"),
         ("vae.safetensors", {"x": torch.zeros(1)}, "does not fit a WanDecoder"),
         ("text_encoder.safetensors", {"x": torch.zeros(1)}, "is not a text encoder"),
+        ("text_encoder.safetensors", {"norm.weight": torch.zeros(3)}, r"blocks\.0\.attn\.k\.weight is missing"),
         ("text_encoder.safetensors", None, "damaged, or no safetensors file"),
         ("tokenizer.json", None, "is no tokenizer"),
     ],
