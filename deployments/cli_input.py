@@ -56,9 +56,7 @@ ModelOption = Annotated[
 ]
 WeightsOption = Annotated[
     Path | None,
-    typer.Option(
-        "--weights", help="Folder with a preset's files; else $LONGLIVE_WEIGHTS, else ~/.cache/longlive."
-    ),
+    typer.Option("--weights", help="Folder with a preset's files; else $LONGLIVE_WEIGHTS, else ~/.cache/longlive."),
 ]
 DecoderOption = Annotated[
     Decoder, typer.Option("--decoder", help="What makes pictures: the model's own, or a faster and coarser one.")
