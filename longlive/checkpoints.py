@@ -174,10 +174,14 @@ def transformer_files_of(files: ModelFiles) -> list[str]:
 
 def decoder_file_of(files: ModelFiles, decoder: DecoderName) -> str:
     """The file that a decoder's weights are in. InputError if the model has none."""
-    file = {"wan": files.vae, "light": files.light_decoder, "tiny": files.tiny_decoder}[decoder]
-    if file is None:
-        raise InputError(f"this model has no decoder '{decoder}'; leave --decoder out, or name its file in 'files'")
-    return file
+    known = {"wan": files.vae, "light": files.light_decoder, "tiny": files.tiny_decoder}
+    if file := known[decoder]:
+        return file
+    there = ", ".join(name for name, path in known.items() if path)
+    raise InputError(
+        f"this model has no decoder '{decoder}', only {there}: leave --decoder out (the config.json of a model folder "
+        "of yours may name the file of one)"
+    )
 
 
 def _match_model_s_transformer(model: ModelFolder) -> _Matched[CausalWanTransformer]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from deployments.cli import app
 
 README = Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "docs"
 
 
 def test_the_lines_of_python_in_the_readme_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +37,20 @@ def test_every_option_in_the_readme_s_commands_exists() -> None:
         said = CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "200"}).output
         for option in (word for word in words if word.startswith("--")):
             assert option in said, f"{option} of {line}"
+
+
+def test_the_table_of_numbers_is_what_the_measurements_say() -> None:
+    sys.path.insert(0, str(README.parent / "benchmarks"))
+    try:
+        from table import BEGIN, END, table
+    finally:
+        sys.path.pop(0)
+    written = README.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert written.strip() == table(README.parent / "docs" / "numbers").strip()
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))])
+def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
+    page = README.parent / name
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    assert all((page.parent / link).is_file() for link in links if "://" not in link)
