@@ -93,8 +93,7 @@ def generate(
     )
     length, how = _length(seconds, latents), _mode(mode, blend_chunks)
     changes = [parse_switch(text) for text in switch or []]
-    if snapshot_to and (snapshot_to.is_dir() or not snapshot_to.parent.is_dir()):
-        raise WrongInput(f"--snapshot-to {snapshot_to}: give the name of a file in a folder that there is")
+    _require_places({"--snapshot-to": snapshot_to, "--out": None if prompts else out})
     from rich.console import Console
 
     from deployments.takes import take_clip, take_from, take_lines
@@ -137,6 +136,20 @@ def _refuse_mixtures(many: bool, of_one: dict[str, object], of_many: dict[str, o
         if value not in (None, False, []):
             reason = "is for one video and --prompts for many" if many else "is for the videos of --prompts"
             raise WrongInput(f"{name} {reason}; leave it out")
+
+
+def _require_places(files: dict[str, Path | None]) -> None:
+    """Each file to write has a name of its own, in a folder that is there: it is made after all the work."""
+    taken: dict[Path, str] = {}
+    with users_input():
+        for option, path in files.items():
+            if path is None:
+                continue
+            if path.is_dir() or not path.parent.is_dir():
+                raise WrongInput(f"{option} {path}: give the name of a file in a folder that there is")
+            if earlier := taken.get(path.resolve()):
+                raise WrongInput(f"{earlier} and {option} are both {path}; give each a name of its own")
+            taken[path.resolve()] = option
 
 
 def _length(seconds: float | None, latents: int | None) -> Time:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -141,6 +145,87 @@ def test_a_video_that_is_cut_short_is_left_beside_its_name(tmp_path: Path, made:
         assert len(frames_in(part)) == made
 
 
+WRITER = """
+import sys, torch
+from longlive.video_file import VideoFile
+with VideoFile(sys.argv[1], 16, 64, 64) as video:
+    video.write(torch.zeros(5, 64, 64, 3, dtype=torch.uint8))
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def another_run(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is in the middle of writing a video of 5 frames, and ends it when it is written to."""
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_video_that_another_run_is_writing_is_refused_and_not_harmed(
+    capsys: pytest.CaptureFixture[str], same_numbers: tuple[object, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "prompts.txt").write_text(BALL)
+    path = tmp_path / "0-0.mp4"
+    of_one, of_many = ("--prompt", BALL, "--out", path), ("--prompts", tmp_path / "prompts.txt", "--out", tmp_path)
+    with another_run(path) as process:
+        for arguments in (of_one, of_many):
+            code, said, err = run(capsys, "generate", *arguments, "--latents", 3, *same_numbers)
+            assert (code, said) == (2, "")
+            assert err.splitlines()[-1].startswith(f"longlive: another run is writing {path}; wait for it")
+        process.communicate("end\n")
+    assert len(frames_in(path)) == 5
+    assert run(capsys, "generate", *of_one, "--latents", 3, *same_numbers)[0] == 0
+    assert len(frames_in(path)) == 9
+
+
+def test_a_run_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with another_run(path) as process:
+        process.kill()
+        process.wait()
+    with VideoFile(path, 16, 64, 64) as video:
+        video.write(torch.zeros(3, 64, 64, 3, dtype=torch.uint8))
+    assert len(frames_in(path)) == 3
+    assert [left.name for left in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_a_video_whose_part_gets_its_final_name_between_opening_and_locking_is_not_written_into(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, part, lock = tmp_path / "clip.mp4", tmp_path / "clip.part.mp4", fcntl.flock
+    part.write_bytes(b"precious")
+
+    def finish_first(file: BinaryIO, operation: int) -> None:
+        if part.exists() and part.read_bytes() == b"precious":
+            part.rename(path)
+        lock(file, operation)
+
+    monkeypatch.setattr("longlive.video_file.fcntl.flock", finish_first)
+    with VideoFile(path, 16, 64, 64) as video:
+        assert path.read_bytes() == b"precious"
+        video.write(torch.zeros(3, 64, 64, 3, dtype=torch.uint8))
+        assert path.read_bytes() == b"precious"
+    assert len(frames_in(path)) == 3
+
+
+def test_a_place_that_is_full_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clip.part.mp4").symlink_to("/dev/full")
+
+    def fill() -> None:
+        with VideoFile(tmp_path / "clip.mp4", 16, 64, 64) as video:
+            video.write(torch.randint(0, 256, (60, 64, 64, 3), dtype=torch.uint8))
+
+    with pytest.raises(OSError, match=r"No space left on device: .*clip\.mp4"):
+        fill()
+
+
 def test_a_blend_takes_as_many_chunks_as_it_is_told(
     capsys: pytest.CaptureFixture[str], same_numbers: tuple[object, ...], tmp_path: Path
 ) -> None:
@@ -242,6 +327,7 @@ def test_a_video_longer_than_the_models_positions_is_refused_or_counts_anew(
         (["--prompt", "x", "--latents", "9", "--overwrite"], "--overwrite is for the videos of --prompts"),
         (["--prompt", "x", "--latents", "9", "--switch-frames", "3"], "--switch-frames is for the videos of --prompts"),
         (["--prompt", "x", "--latents", "9", "--snapshot-to", "no/where"], "in a folder that there is"),
+        (["--prompt", "x", "--latents", "9", "--snapshot-to", "out"], "--snapshot-to and --out are both out"),
         (["--prompts", "two.jsonl", "--latents", "9", "--prompt", "x"], "--prompt is for one video"),
         (["--prompts", "two.jsonl", "--latents", "9", "--switch", "0:x"], "--switch is for one video"),
         (["--prompts", "two.jsonl", "--latents", "9", "--snapshot-to", "s"], "--snapshot-to is for one video"),
