@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from longlive.config import ModelConfig
 from longlive.errors import InputError
+
+LONGEST = 10**12  # seconds or latent frames, whose number of frames a float still holds exactly
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Latents:
     value: int
 
     def __str__(self) -> str:
-        return f"{self.value} latent frames"
+        return f"{Decimal(self.value):.13g} latent frames"
 
 
 Time = Seconds | Latents
@@ -70,8 +73,8 @@ def schedule(
     that the clip would not show.
     """
     grid = _Grid(config, start)
-    if not (math.isfinite(length.value * config.fps) and length.value > 0):
-        raise InputError(f"a clip cannot last {length}; give a number above 0")
+    if not 0 < length.value <= LONGEST:
+        raise InputError(f"a clip cannot last {length}; give a number above 0, up to {LONGEST:.0e}")
     shown = grid.frame(length)
     end = max(1, round(shown))
     last = grid.chunk(end) - 1

@@ -85,7 +85,7 @@ def read_prompt_file(path: Path) -> PromptFile:
 def parse_switch_frames(text: str) -> tuple[int, ...]:
     """`40, 80, 120` as (40, 80, 120). InputError unless they are whole numbers from 0 that increase."""
     try:
-        frames = tuple(int(part) for part in text.split(",") if part.strip())
+        frames = tuple(int(part) for part in text.strip().removesuffix(",").split(","))
     except ValueError:
         frames = ()
     if not frames or frames[0] < 0 or any(later <= earlier for earlier, later in pairwise(frames)):

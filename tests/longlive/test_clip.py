@@ -76,6 +76,8 @@ def test_of_switch_frames_in_one_chunk_the_later_waits_for_the_next_as_in_the_re
     [
         (Latents(0), None, "cannot last 0 latent frames"),
         (Seconds(float("nan")), None, "give a number above 0"),
+        (Latents(10**400), None, r"cannot last 1.0*e\+400 latent frames; give a number above 0, up to 1e\+12"),
+        (Seconds(1e13), None, r"up to 1e\+12"),
         (Latents(30), Latents(30), "outside of the clip"),
         (Latents(30), Latents(-1), "outside of the clip"),
         (Latents(30), Latents(28), "give a time up to 27 latent frames, or a longer clip"),

@@ -90,6 +90,6 @@ def test_there_is_one_switch_frame_fewer_than_prompts(tmp_path: Path) -> None:
 def test_switch_frames_are_whole_numbers_that_increase() -> None:
     assert parse_switch_frames("40, 80, 120, 160, 200") == (40, 80, 120, 160, 200)
     assert parse_switch_frames(" 0,7,") == (0, 7)
-    for text in ("", ",", "40 80", "4.5", "soon", "80, 40", "40, 40", "-3, 40"):
+    for text in ("", ",", "40,,80", ",40", "40,,", "40 80", "4.5", "soon", "80, 40", "40, 40", "-3, 40"):
         with pytest.raises(InputError, match="give latent frames that increase"):
             parse_switch_frames(text)
