@@ -103,11 +103,14 @@ def verdict(result: CaseResult) -> str:
 def _device(name: str) -> torch.device:
     import torch
 
+    advice = f"there is no device '{name}' here; give cpu, or cuda where there is a GPU"
     try:
-        torch.empty(0, device=name)
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise WrongInput(f"there is no device '{name}' here; give cpu, or cuda where there is a GPU") from error
-    return torch.device(name)
+        raise WrongInput(advice) from error
+    if device.type not in ("cpu", "cuda"):
+        raise WrongInput(advice)
+    return device
 
 
 def _names(text: str | None) -> list[str] | None:
