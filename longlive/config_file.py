@@ -1,14 +1,18 @@
-"""Configurations as strict JSON: an unknown key or a value of the wrong kind is an error that names it."""
+"""Configurations as strict JSON: an unknown key or a value of the wrong kind is an error that names it.
+
+pydantic, which checks them, is imported when one is read: the engine also runs where it is not installed.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from longlive.config import ModelConfig
 from longlive.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 SHOWN = 4  # faults listed in a message
 C = TypeVar("C")
@@ -16,6 +20,8 @@ C = TypeVar("C")
 
 def read_config(path: Path) -> ModelConfig:
     """The configuration of a model folder. Raises CheckpointError."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(ModelConfig).validate_json(path.read_bytes(), strict=True)
     except OSError as error:
@@ -24,18 +30,17 @@ def read_config(path: Path) -> ModelConfig:
         raise CheckpointError(f"{path} is not a model configuration: {faults(error)}") from error
 
 
-def parse(kind: type[C], values: object) -> C:
-    """A configuration of a kind from plain values. Raises pydantic's ValidationError, a ValueError."""
-    return TypeAdapter(kind).validate_python(values)
-
-
 def parse_json(kind: type[C], text: bytes) -> C:
-    """`parse` of JSON."""
+    """A configuration of a kind. Raises pydantic's ValidationError, a ValueError."""
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind).validate_json(text, strict=True)
 
 
 def to_json(config: Any, indent: int | None = None) -> str:
     """What `read_config` reads."""
+    from pydantic import TypeAdapter
+
     return TypeAdapter(type(config)).dump_json(config, indent=indent).decode()
 
 

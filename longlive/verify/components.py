@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import cast
 
 import torch
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from longlive.checkpoints import load_text_encoder, load_vae
 from longlive.config import TextEncoderConfig, VAEConfig
-from longlive.config_file import parse
 from longlive.decoder import DecoderState
 from longlive.text_encoder import build_text_encoder, encode_ids
 from longlive.vae import WanVAE
-from longlive.verify.case import Case, Compare, Kind, Pairs
+from longlive.verify.case import Case, Compare, Kind, NotSupported, Pairs
 from longlive.verify.folder import GoldenFolder
+from longlive.verify.settings import configure
 from longlive.verify.subject import tensor
 
 T5_NAMES = {"vocab": "vocab_size"}
@@ -75,7 +76,7 @@ class VAEGoldens:
     def _load(self) -> WanVAE:
         settings = dict(self.folder.component("vae"))
         settings.update({name: self.numbers[name].tolist() for name in ("mean", "std") if name in self.numbers})
-        config = parse(VAEConfig, settings)
+        config = configure(VAEConfig, settings)
         return load_vae(self.folder.file("vae_weights"), config, self.dtype, self.device)
 
     def _whole(self, name: str) -> Pairs:
@@ -132,15 +133,17 @@ class VAEGoldens:
 
 
 def text_cases(folder: GoldenFolder, dtype: torch.dtype, device: torch.device | str) -> Iterator[Case]:
-    """The cases of t5_io.safetensors."""
+    """The cases of t5_io.safetensors. Not supported where the library that runs the encoder is not installed."""
     numbers = folder.tensors("t5_io")
     kind: Kind = "wan_text" if "hidden" in numbers else "text"
 
     @cache
     def config() -> TextEncoderConfig:
+        if find_spec("transformers") is None:
+            raise NotSupported("the text encoder needs transformers, which is not installed here")
         settings = folder.component("t5")
         names = {T5_NAMES.get(name, name): value for name, value in settings.items() if name not in T5_LENGTHS}
-        return parse(TextEncoderConfig, names)
+        return configure(TextEncoderConfig, names)
 
     model = cache(lambda: load_text_encoder(folder.file("t5_weights"), config(), dtype, device))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from longlive.verify.case import NotSupported
+from longlive.verify.settings import configure
 
 CONFIG = "config.json"
 COMPONENT_CONFIGS = ("vae_t5_config.json", CONFIG)
@@ -28,10 +29,9 @@ class GoldenError(Exception):
     """A file of the folder that cannot be used: which, and what is wrong with it."""
 
 
-class GoldenConfig(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class GoldenConfig:
     """`config.json` of a folder with a transformer; lengths in latent frames."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     dim: int
     num_heads: int
@@ -98,11 +98,12 @@ class GoldenFolder:
         for name, value in FIXED.items():
             if (found := settings.get(name, value)) != value:
                 raise NotSupported(f"{CONFIG}: {name} {json.dumps(found)} is not supported")
+        # A folder also records how it was made, which is nobody's setting here.
+        own = {field.name: settings[field.name] for field in fields(GoldenConfig) if field.name in settings}
         try:
-            return GoldenConfig.model_validate(settings)
-        except ValidationError as error:
-            faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            raise GoldenError(f"{CONFIG} does not describe a roll-out: {'; '.join(faults)}") from error
+            return configure(GoldenConfig, own)
+        except ValueError as error:
+            raise GoldenError(f"{CONFIG} does not describe a roll-out: {error}") from error
 
     def _json(self, name: str) -> dict[str, object]:
         try:

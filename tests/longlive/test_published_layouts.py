@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from longlive.checkpoints import load_transformer
 from longlive.config import AdapterConfig, ModelConfig, TransformerConfig, VAEConfig
-from longlive.config_file import parse, to_json
+from longlive.config_file import parse_json, to_json
 from longlive.errors import CheckpointError, InputError
 from longlive.lora import pair_up, read_adapter
 from longlive.model_folder import find_model
@@ -332,6 +332,6 @@ def test_the_manual_names_every_file_and_its_example_is_a_configuration() -> Non
         assert f"`{preset.config.name}`" in text
         for source in preset.sources:
             assert f"| `{source.path}` | {f'`{source.repo}`: `{source.file}`' if source.repo else 'nobody'}" in text
-    example = parse(ModelConfig, json.loads(text.split("```json")[1].split("```")[0]))
+    example = parse_json(ModelConfig, text.split("```json")[1].split("```")[0].encode())
     assert example.files.entry == "generator_ema"
     assert example.files.adapter == AdapterConfig(file="lora.pt", rank=128, alpha=128)

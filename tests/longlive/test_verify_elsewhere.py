@@ -265,3 +265,33 @@ def test_a_number_that_is_none_fails_without_an_error_of_none(spoilt: Path) -> N
     alter(spoilt / "t5_io.safetensors", output_raw=torch.full((2, 9, 12), float("nan")))
     result = results(spoilt, "t5.output_raw")["t5.output_raw"]
     assert (result.passed, result.error, result.max_error) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "note"),
+    [
+        ("vae", {"dim": "wide"}, 'dim must be int, not "wide"'),
+        ("vae", {"dim_mult": 2}, "dim_mult must be tuple[int, ...], not 2"),
+        ("vae", {"groups": 2}, "groups is unknown"),
+        ("t5", {"num_layers": True}, "num_layers must be int, not true"),
+        ("t5", {"dim": 0}, "dim must be above 0"),
+    ],
+)
+def test_a_component_s_setting_that_cannot_be_is_named(
+    spoilt: Path, part: str, change: dict[str, object], note: str
+) -> None:
+    for name in ("vae_t5_config.json", "config.json"):
+        file = spoilt / name
+        if file.is_file() and part in (settings := json.loads(file.read_text())):
+            file.write_text(json.dumps(settings | {part: settings[part] | change}))
+    found = results(spoilt, part)
+    assert found
+    assert all(note in result.note for result in found.values())
+
+
+def test_settings_that_lack_something_name_all_of_it(spoilt: Path) -> None:
+    lacking = {name: value for name, value in SETTINGS.items() if name not in ("dim", "eps")} | {"nfb": "three"}
+    (spoilt / "config.json").write_text(json.dumps(lacking))
+    note = results(spoilt, "A")["A"].note
+    for fault in ("dim is missing", "eps is missing", 'nfb must be int, not "three"'):
+        assert fault in note
