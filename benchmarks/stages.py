@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import median
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,11 +45,18 @@ def random_prompt(config: ModelConfig, device: torch.device, seed: int = SEED) -
 
 
 def with_decoder(model: VideoModel, name: DecoderName) -> VideoModel:
-    """The model with another decoder, whose weights are random too."""
-    with model.device:
+    """The model with another decoder, whose weights are random too, and the same every time."""
+    place = model.device
+    with torch.random.fork_rng([place] if place.type == "cuda" else []), place:
+        torch.manual_seed(SEED)
         decoder = build_decoder(name, model.config.vae)
-    decoder.to(model.device, model.dtype).requires_grad_(False).eval()
+    decoder.to(place, model.dtype).requires_grad_(False).eval()
     return replace(model, decoder=decoder)
+
+
+def weight_count(network: nn.Module) -> int:
+    """Numbers that were learnt. Quantised ones are buffers; the scales beside them say nothing new."""
+    return sum(weight.numel() for name, weight in network.state_dict().items() if not name.endswith(".scale"))
 
 
 class TransformerStages:

@@ -231,24 +231,29 @@ def test_the_seam_benchmark_finds_a_restore_the_nearer_the_warmer_and_far_from_a
     assert plot.stat().st_size > 10_000
 
 
-BARE_MACHINE = """
-import runpy, sys
+def without(*libraries: str) -> str:
+    """The start of a program on a machine that lacks these, with the benchmarks at hand."""
+    return f"import sys; sys.modules.update(dict.fromkeys({libraries})); sys.path.insert(0, 'benchmarks')\n"
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("av", "psutil", "pydantic", "ray", "redis", "safetensors", "transformers"):
-            raise ImportError(f"No module named {name!r}")
 
-sys.meta_path.insert(0, Missing())
-sys.path.insert(0, "benchmarks")
-sys.argv = ["gpu.py", "--size", "tiny", *sys.argv[1:]]
+WHOLE_BENCHMARK = """
+import runpy
+sys.argv[:1] = ["gpu.py", "--size", "tiny"]
 runpy.run_path("benchmarks/gpu.py", run_name="__main__")
+"""
+VERIFY = """
+import json, gpu, torch
+device = torch.device("cpu")
+record = gpu.Record({}, 60, None, device)
+record.run("verify", lambda: gpu.verify(gpu.ROOT / "tests" / "goldens" / "longlive", device))
+print(json.dumps(record.parts))
 """
 
 
-def test_the_gpu_benchmark_measures_every_part_on_a_machine_with_plain_torch(tmp_path: Path) -> None:
+def test_the_gpu_benchmark_measures_and_verifies_where_there_is_only_torch_and_safetensors(tmp_path: Path) -> None:
     written = tmp_path / "gpu.json"
-    document = json.loads(run("-c", BARE_MACHINE, "--out", written))
+    bare = without("av", "huggingface_hub", "psutil", "pydantic", "ray", "redis", "tokenizers", "transformers")
+    document = json.loads(run("-c", bare + WHOLE_BENCHMARK, "--out", written))
     parts = document["parts"]
     assert [name for name, part in parts.items() if "error" in part] == []
     for precision in ("bfloat16", "int8", "fp8"):
@@ -257,10 +262,48 @@ def test_the_gpu_benchmark_measures_every_part_on_a_machine_with_plain_torch(tmp
             assert parts[f"{precision}, {decoder} decoder"]["result"]["frames_per_second"] > 0
     for order in ("default", "cudnn_first"):
         assert parts[f"bfloat16: stages, attention {order}"]["result"]["chunk"]["tflop_per_second"] > 0
-    assert parts["two sessions, alternating"]["result"]["first_is_bit_equal_to_itself_alone"]
+    sizes = {parts[f"{name}: build"]["result"]["transformer_parameters"] for name in ("bfloat16", "int8", "fp8")}
+    assert len(sizes) == 1
+    assert parts["two sessions, alternating"]["result"]["both_are_bit_equal_to_themselves_alone"]
     assert max(parts["decoders against float32"]["result"].values()) < 0.2
-    assert "safetensors" in parts["verify"]["result"]["not_run"] or "pydantic" in parts["verify"]["result"]["not_run"]
+    for results in parts["verify"]["result"].values():
+        assert results["passed"] > 20
+        assert results["failed"] == []
+        assert [text.partition(":")[0] for text in results["not_supported"]] == ["t5.output_raw", "t5.prompt_embeds"]
+    assert list(parts)[:3] == ["flops", "attention", "verify"]
     assert json.loads(written.read_text())["parts"] == parts
+
+
+def test_a_gpu_benchmark_that_cannot_read_the_recorded_numbers_says_so_as_an_error() -> None:
+    part = json.loads(run("-c", without("pydantic", "safetensors") + VERIFY))["verify"]
+    assert "safetensors" in part["error"]
+    assert "result" not in part
+
+
+def test_a_model_that_cannot_run_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu
+
+    def fail(model: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no memory for this")
+
+    monkeypatch.setattr(gpu, "first_flow", fail)
+    device = torch.device("cpu")
+    record = gpu.Record({}, 60, None, device)
+    benchmark = gpu.Benchmark("tiny", device, record, ROOT)
+    assert benchmark._built(Precision.bfloat16) is None
+    assert "no memory" in record.parts["bfloat16: build"]["error"]
+
+
+def test_another_decoder_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu
+
+    model = build_video_model(gpu.SIZES["tiny"], Precision.bfloat16, "wan", "cpu")
+    before = torch.get_rng_state()
+    first, second = (list(gpu.with_decoder(model, "light").decoder.parameters()) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_gpu_benchmark_keeps_what_it_measured_when_parts_fail_or_time_is_up(
@@ -290,8 +333,8 @@ import sys, time, torch
 sys.path.insert(0, "benchmarks")
 from record import Record, deadline
 record = Record({"benchmark": "stuck"}, 60, None, torch.device("cpu"))
+record.run("one", lambda: {"ms": 1})
 with deadline(0.5, record.give_up):
-    record.run("one", lambda: {"ms": 1})
     record.run("two", lambda: time.sleep(60))
 """
 
