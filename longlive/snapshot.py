@@ -7,6 +7,7 @@ holds. The head names the parts, so that the next snapshot of a video adds one c
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,9 +197,12 @@ class Snapshot:
 
     def save(self, path: Path) -> None:
         """Writes a file that holds every part, in one step. Raises OSError."""
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_bytes(self.pack())
-        beside.replace(path)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # another process may write the same file
+        try:
+            beside.write_bytes(self.pack())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     @staticmethod
     def load(path: Path) -> Snapshot:
