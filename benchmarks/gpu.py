@@ -302,7 +302,7 @@ def verify(goldens: Path, device: torch.device) -> dict[str, Any]:
         results[str(dtype).removeprefix("torch.")] = {
             "passed": sum(case.passed for case in cases),
             "failed": [
-                f"{case.case}: {case.note if case.error is None else f'{case.error} > {case.tolerance} {case.note}'}"
+                f"{case.case}: {case.note}" if case.error is None else f"{case.case}: {case.error} > {case.tolerance}"
                 for case in cases
                 if case.supported and not case.passed
             ],
