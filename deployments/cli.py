@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from deployments.cli_generate import generate
-from deployments.cli_input import Decoder, PlainDTypeOption, WrongInput, users_input
+from deployments.cli_input import Decoder, DTypeOption, PlainDTypeOption, WrongInput, users_input
 from deployments.cli_models import fetch, inspect
 from deployments.cli_plan import plan
 from deployments.cli_tiny import eval_app, train_app
@@ -131,6 +131,7 @@ def serve(
     model: Annotated[str | None, typer.Option(help="A preset ('tiny') or a folder with a model.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder with the files of a preset.")] = None,
     decoder: Annotated[Decoder | None, typer.Option(help="What makes pictures.")] = None,
+    dtype: DTypeOption = None,
 ) -> None:
     """Run the service until Ctrl-C. Further settings: the LONGLIVE_* variables of deployments/settings.py."""
     from deployments.settings import SettingsError, load_settings
@@ -144,6 +145,7 @@ def serve(
             model=model,
             weights=weights,
             decoder=decoder,
+            dtype=dtype,
         )
     except SettingsError as error:
         raise WrongInput(" ".join(str(error).split())) from error

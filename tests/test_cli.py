@@ -86,6 +86,7 @@ def test_generate_writes_a_clip_and_says_which_words_it_did_not_know_or_read(
         (["verify", str(GOLDENS), "--cases", ","], "name cases"),
         (["serve", "--port", "99999"], "LONGLIVE_PORT"),
         (["serve", "--host", "203.0.113.1", "--port", "8000"], "choose another"),
+        (["serve", "--dtype", "int4"], "int8-weight"),
         (["train", "large"], "No such command"),
         (["train", "tiny", "--resume"], "no stopped run"),
         (["eval", "tiny", "--seeds", "3:3"], "A:B"),
