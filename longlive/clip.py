@@ -123,6 +123,7 @@ class _Grid:
         self._stride = config.vae.temporal_stride
         self._fps = config.fps
         self._start = start
+        self._pixels = config.vae.frames
         self._made = self._pixels(start * self._size)
 
     def frame(self, at: Time) -> float:
@@ -143,6 +144,3 @@ class _Grid:
         if isinstance(unit, Latents):
             return Latents(latents - self._start * self._size)
         return Seconds((self._pixels(latents) - self._made) / self._fps)
-
-    def _pixels(self, latents: int) -> int:
-        return 1 + self._stride * (latents - 1) if latents > 0 else 0

@@ -85,6 +85,10 @@ class VAEConfig(_Config):
         """Pixel frames per latent frame, after the first (which gives one)."""
         return 2 ** sum(self.temporal_downsample)
 
+    def frames(self, latents: int) -> int:
+        """How many pixel frames the first `latents` latent frames of a video are."""
+        return 1 + (latents - 1) * self.temporal_stride if latents > 0 else 0
+
     def __post_init__(self) -> None:
         self._require_positive("dim", "z_dim", "num_res_blocks")
         if len(self.temporal_downsample) != len(self.dim_mult) - 1:
@@ -222,8 +226,7 @@ class ModelConfig(_Config):
 
     def first_frame(self, chunk: int) -> int:
         """Number of the first pixel frame of a chunk; both are counted from 0."""
-        latents = chunk * self.rollout.chunk_frames
-        return 1 + (latents - 1) * self.vae.temporal_stride if latents else 0
+        return self.vae.frames(chunk * self.rollout.chunk_frames)
 
     def __post_init__(self) -> None:
         self._require_positive("height", "width", "fps")

@@ -238,9 +238,11 @@ class Rollout:
         for made in passes:
             sunk = sink is not None and made.frames.start in sink.frames
             self.cache.skip_to(made.frames.start, sink.first - sink.position if sink and sunk else offset)
-            text = texts.setdefault(id(made.prompt), self._encoded(made.prompt))
+            if id(made.prompt) not in texts:  # passes of one prompt have one tensor
+                texts[id(made.prompt)] = self._encoded(made.prompt)
             self.cache.begin(made.frames)
-            self._forward_clean(made.frames, latents_of(made.frames, sink, newest, end), text)
+            latents = latents_of(made.frames, sink, newest, end)
+            self._forward_clean(made.frames, latents, texts[id(made.prompt)])
         self.cache.skip_to(end, offset)
 
     def _forward_clean(self, frames: range, latents: Tensor, text: TextContext) -> None:

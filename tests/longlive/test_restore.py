@@ -334,3 +334,19 @@ def test_what_a_caller_does_with_a_chunk_does_not_reach_the_state(transformer: C
     assert state.sink is not None
     assert state.sink.latents.abs().min() > 0
     assert state.latents.abs().min() > 0
+
+
+def test_a_restore_reads_each_prompt_once_for_its_passes(
+    transformer: CausalWanTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = small_rollout(transformer)
+    after(rollout, 5)
+    rollout.switch(prompt(5), "keep")
+    after(rollout, 2)
+    other, read = small_rollout(transformer), []
+    encode_text = transformer.encode_text
+    monkeypatch.setattr(transformer, "encode_text", lambda embeds: read.append(embeds) or encode_text(embeds))
+    state = rollout.state()
+    assert len(state.passes) > 3
+    other.restore(state)
+    assert len(read) == 3  # two prompts of the passes, and the one to go on with
