@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from redis.exceptions import RedisError
 from torch import Tensor
 
+from deployments.entries import EndRequested, PromptRefused, PromptRequested, SessionEnded, SessionFailed
 from deployments.logs import about
 from deployments.owned import Owned, Prompt
-from deployments.session import EndRequested, PromptRefused, PromptRequested, SessionEnded, SessionFailed
 from deployments.store import NoSuchSession
 from deployments.timeline import Timeline
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,8 @@ from torch import Tensor
 
 from deployments import admission
 from deployments.commands import CommandReader
-from deployments.fragments import RING_SIZE, Fragment
+from deployments.entries import SessionEnded, SessionFailed, SessionLive, SessionStarting, Stalled
+from deployments.fragments import Fragment
 from deployments.leases import RENEW_SECONDS, Leases
 from deployments.logs import about
 from deployments.owned import Limits, Made, Owned, Stream, Times
@@ -29,17 +29,9 @@ from deployments.placement import Refusal
 from deployments.playout import PlayoutClock
 from deployments.recorder import Recorder
 from deployments.scheduler import Estimate, Start, Wait, decide
-from deployments.session import (
-    Session,
-    SessionCreated,
-    SessionEnded,
-    SessionFailed,
-    SessionLive,
-    Stalled,
-    chunk_frames,
-)
+from deployments.session import Session, chunk_frames
 from deployments.store import Fenced, NoSuchSession, SessionOver
-from deployments.timeline import Timeline
+from deployments.timeline import KEEP_SECONDS, Timeline
 from deployments.video_config import VideoConfig
 
 FIRST_DELIVERY_SECONDS = 0.05
@@ -107,19 +99,22 @@ class Generator:
         finally:
             self._device.shutdown(wait=False, cancel_futures=True)
 
-    async def open(self, sid: str, prompt: str, seed: int | None, paced: bool = True) -> Session | Refusal:
-        """Become the owner of a new session, or say when to ask again. Raises what store and text encoder do."""
+    async def take(self, sid: str) -> Session | Refusal:
+        """Become the owner of a session that nobody holds, and begin it; or say when to ask again.
+
+        Raises NoSuchSession, SessionOver, LeaseHeld, and what store and text encoder do: then it stays as it was.
+        """
         if self._closed or self.sessions >= self.slots:
             return self._refusal()
         self._opening += 1
         try:
             with about(sid):
-                return await self._open(sid, prompt, secrets.randbelow(2**31) if seed is None else seed, paced)
+                return await self._take(sid)
         finally:
             self._opening -= 1
 
-    async def watch(self, sid: str) -> AsyncGenerator[Fragment, None]:
-        """Fragments from the newest on, until the session is over or the call has lasted `watch_seconds`.
+    async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
+        """All kept fragments at once, then those that come, until the owner drops it or `watch_seconds` have passed.
 
         The session's clock runs while somebody is in here.
         """
@@ -130,15 +125,14 @@ class Generator:
         self._wake.set()
         try:
             until = asyncio.get_running_loop().time() + self._limits.watch_seconds
-            newest = owned.ring.newest
-            chunk = -1 if newest is None else newest.chunk - 1
+            chunk = -1
             while True:
                 async with asyncio.timeout_at(until):
-                    fragment = await owned.ring.next_after(chunk, RING_SIZE)
-                if fragment is None:
-                    return
-                chunk = fragment.chunk
-                yield fragment
+                    if not await owned.ring.reach(chunk + 1):
+                        return
+                fresh = owned.ring.after(chunk)
+                chunk = fresh[-1].chunk
+                yield fresh
         except TimeoutError:
             return
         finally:
@@ -160,27 +154,40 @@ class Generator:
         left = (owned.seconds_left(now, self._limits) for owned in self._owned.values())
         return Refusal(self._name, admission.retry_after_seconds(left))
 
-    async def _open(self, sid: str, prompt: str, seed: int, paced: bool) -> Session | Refusal:
-        parts, video = self._parts, self._video
-        embeddings = await parts.encode_text(prompt)
-        stream = await self._on_device(parts.open_stream, embeddings, seed)
-        created = SessionCreated(
-            prompt=prompt, seed=seed, model=self._model, width=video.width, height=video.height, fps=video.fps
-        )
-        session = await parts.timeline.create(sid, created)
+    async def _take(self, sid: str) -> Session | Refusal:
+        parts = self._parts
         fence = await parts.leases.claim(sid, self._name)
+        try:
+            session = await parts.timeline.session(sid)
+            embeddings = await parts.encode_text(session.prompt)
+            stream = await self._on_device(parts.open_stream, embeddings, session.seed)
+            await parts.timeline.append_fact(sid, fence, SessionStarting())
+        except BaseException:
+            await parts.leases.release(sid, fence, KEEP_SECONDS)
+            raise
         now = parts.clock()
+        video = VideoConfig(width=session.width, height=session.height, fps=session.fps)
         recorder = Recorder(parts.timeline, sid, fence, lambda: self._drop(owned))
-        playout = PlayoutClock(video.fps, now)
-        owned = Owned(sid, fence, session.last_event_id, stream, playout, recorder, asked=now, paced=paced)
+        owned = Owned(
+            sid,
+            fence,
+            "",
+            stream,
+            PlayoutClock(video.fps, now),
+            recorder,
+            video,
+            asked=now,
+            paced=session.pace == "live",
+        )
         self._owned[sid] = owned
         self._wake.set()
-        log.info("session created: %s", prompt)
+        await parts.timeline.ring(self._name, sid)  # read what was asked before
+        log.info("session taken: %s", session.prompt)
         if self._closed:
             self._end(owned, SessionEnded(reason="stopped"))
             await asyncio.gather(*self._ending)
             return self._refusal()
-        return session.model_copy(update={"fence": fence, "owner": self._name})
+        return await parts.timeline.session(sid)
 
     async def _render_all(self) -> None:
         while True:
@@ -215,7 +222,7 @@ class Generator:
     async def _publish(self, owned: Owned, made: Made, before: asyncio.Task[None] | None) -> None:
         """Encode while the device goes on; publish in order."""
         try:
-            data = await self._parts.encode_video(self._video, made.frames, made.chunk, made.first_frame)
+            data = await self._parts.encode_video(owned.video, made.frames, made.chunk, made.first_frame)
         except Exception:
             log.exception("chunk %d was not encoded", made.chunk)
             self._end(owned, SessionFailed(reason="The video could not be encoded; the log says why."))
@@ -232,12 +239,12 @@ class Generator:
         now = self._parts.clock()
         self._times.delivery.observe(now - made.at)
         gap = owned.playout.publish(made.first_frame, now)
-        if not owned.paced or gap < 1 / self._video.fps:  # nobody sees less than a frame
+        if not owned.paced or gap < 1 / owned.video.fps:  # nobody sees less than a frame
             gap = 0.0
         owned.recorder.state(made.record(gap))
         if made.chunk == 0:
             owned.recorder.state(SessionLive())
-        if (applied := made.applied(self._video.fps)) is not None:
+        if (applied := made.applied(owned.video.fps)) is not None:
             owned.recorder.state(applied)
         if gap and not owned.stalled:  # every chunk counts its own; the timeline has one entry for a run of them
             owned.recorder.state(Stalled(chunk=made.chunk, gap_ms=math.ceil(gap * 1000)))
@@ -246,7 +253,7 @@ class Generator:
         await owned.recorder.settle()
         frames = len(made.frames)
         owned.ring.publish(
-            Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, self._video.hash, data)
+            Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, owned.video.hash, data)
         )
 
     async def _keep_all(self) -> None:

@@ -53,12 +53,12 @@ class GeneratorReplica:
         self._generator = self._build(model, measure(model, settings.generators), redis_url)
         self._running = asyncio.get_running_loop().create_task(self._generator.run(), name="generator")
 
-    async def open(self, sid: str, prompt: str, seed: int | None, paced: bool) -> Session | Refusal:
-        return await self._generator.open(sid, prompt, seed, paced)
+    async def take(self, sid: str) -> Session | Refusal:
+        return await self._generator.take(sid)
 
-    async def watch(self, sid: str) -> AsyncGenerator[Fragment, None]:
-        async for fragment in self._generator.watch(sid):
-            yield fragment
+    async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
+        async for fragments in self._generator.watch(sid):
+            yield fragments
 
     async def ready(self) -> None:
         """Answers: this replica takes calls."""

@@ -36,8 +36,7 @@ redis.call('SET', fence, next_fence)
 redis.call('HSET', state, 'fence', next_fence, 'owner', owner)
 redis.call('HSET', lease, 'owner', owner, 'fence', next_fence)
 redis.call('PEXPIRE', lease, ttl_ms)
-redis.call('PERSIST', state)
-redis.call('PERSIST', timeline)
+for _, key in ipairs({state, timeline, fence, KEYS[5]}) do redis.call('PERSIST', key) end
 return {'ok', next_fence}
 """
 
@@ -55,6 +54,14 @@ return {'ok'}
 """
 
 
+_RELEASE = """
+local fence, lease = KEYS[1], KEYS[2]
+if tonumber(redis.call('GET', fence) or '0') ~= tonumber(ARGV[1]) then return end
+redis.call('DEL', lease)
+for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+"""
+
+
 class Leases:
     """Claims sessions for owners (replica ids) and keeps them. `redis` comes from `store.connect`."""
 
@@ -63,6 +70,7 @@ class Leases:
         self._ttl_ms = int(lease_seconds * 1000)
         self._claim = redis.register_script(_CLAIM)
         self._renew = redis.register_script(_RENEW)
+        self._give_back = redis.register_script(_RELEASE)
 
     async def claim(self, sid: str, owner: str, *, dead_owner: str = "") -> int:
         """Become the owner; gives the fence. `dead_owner`: take it from that one though its lease still runs.
@@ -73,9 +81,11 @@ class Leases:
         # First, so that no claimed session is missing in there. Whatever else gets in, `orphans` forgets.
         await self._redis.sadd(LIVE_SESSIONS, sid)
         match await self._claim(
-            keys=[keys.state, keys.fence, keys.lease, keys.timeline], args=[owner, self._ttl_ms, dead_owner, _OVER]
+            keys=[keys.state, keys.fence, keys.lease, keys.timeline, keys.chunks],
+            args=[owner, self._ttl_ms, dead_owner, _OVER],
         ):
             case ["ok", fence]:
+                await self._redis.sadd(LIVE_SESSIONS, sid)  # `orphans` may have looked in between
                 return fence
             case ["held", holder]:
                 raise LeaseHeld(sid, holder)
@@ -95,14 +105,23 @@ class Leases:
                 raise SessionOver(sid, status)
         raise NoSuchSession(sid)
 
+    async def release(self, sid: str, fence: int, keep_seconds: float) -> None:
+        """Give back a session that was claimed and not begun: it stays as it was, for so long, for somebody else."""
+        keys = Keys(sid)
+        await self._give_back(
+            keys=[keys.fence, keys.lease, keys.state, keys.timeline, keys.chunks],
+            args=[fence, int(keep_seconds * 1000)],
+        )
+        await self._redis.srem(LIVE_SESSIONS, sid)
+
     async def orphans(self) -> frozenset[str]:
-        """Sessions that are not over and that nobody holds now. Forgets those that are over."""
+        """Sessions that somebody should hold and nobody does. Forgets those that nobody should."""
         sids: Any = await self._redis.smembers(LIVE_SESSIONS)
         lost: set[str] = set()
         for sid in sids:
             keys = Keys(sid)
             status: Any = await self._redis.hget(keys.state, "status")
-            if status is None or SessionState(status).over:
+            if status is None or not (SessionState(status).owned or await self._redis.exists(keys.lease)):
                 await self._redis.srem(LIVE_SESSIONS, sid)
             elif not await self._redis.exists(keys.lease):
                 lost.add(sid)

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deployments.entries import Chunk, PromptApplied, PromptRequested
 from deployments.fragments import FragmentRing
 from deployments.playout import PlayoutClock
 from deployments.recorder import Recorder
 from deployments.scheduler import Estimate, Job, paced_job, unpaced_job
-from deployments.session import Chunk, PromptApplied, PromptRequested
+from deployments.video_config import VideoConfig
 
 MOST_UNPUBLISHED = 2
 
@@ -109,6 +110,7 @@ class Owned:
     stream: Stream
     playout: PlayoutClock
     recorder: Recorder
+    video: VideoConfig
     asked: float
     paced: bool
     ring: FragmentRing = field(default_factory=FragmentRing)

@@ -15,7 +15,7 @@ from deployments.fragments import Fragment
 from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal
 from deployments.session import Session
 
-OPEN_SECONDS = 30.0
+TAKE_SECONDS = 30.0
 
 
 class PoolFull(Exception):
@@ -32,18 +32,18 @@ class GeneratorPool:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
 
-    async def open(self, sid: str, prompt: str, seed: int | None, paced: bool = True) -> Session:
-        """Start a session on the replica with the fewest.
+    async def take(self, sid: str) -> Session:
+        """Have a session that nobody holds begun, or resumed, by the replica with the most room.
 
-        Raises PoolFull, TimeoutError, and PartDown when the replica died over it: then the session may exist, and end
-        as failed. Try again with another id.
+        Raises PoolFull, NoSuchSession, SessionOver, LeaseHeld, TimeoutError, and PartDown when the replica died over
+        it: then the session may have begun, and end as failed.
         """
         refusals: list[Refusal] = []
         while True:
             handle = self._to(Placement(sid, excluded=tuple(refusal.replica for refusal in refusals)))
-            response = handle.open.remote(sid, prompt, seed, paced)
+            response = handle.take.remote(sid)
             try:
-                async with asyncio.timeout(OPEN_SECONDS):
+                async with asyncio.timeout(TAKE_SECONDS):
                     answer: Session | Refusal = await response
             except NoReplicaLeft as error:
                 if not refusals:
@@ -58,15 +58,15 @@ class GeneratorPool:
                 return answer
             refusals.append(answer)
 
-    async def watch(self, sid: str, owner: str) -> AsyncGenerator[Fragment, None]:
-        """The owner's fragments from its newest on, for as long as the owner lets one call last.
+    async def watch(self, sid: str, owner: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
+        """All fragments that the owner keeps, then those that come, for as long as the owner lets one call last.
 
         Raises OwnerDied, and ReplicaGone when there is no way to the owner from here, which proves nothing.
         """
         fragments = self._to(Placement(sid, pin=owner)).options(stream=True).watch.remote(sid)
         try:
-            async for fragment in fragments:
-                yield fragment
+            async for some in fragments:
+                yield some
         except ActorDiedError as error:
             raise OwnerDied(owner) from error
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from deployments.session import Chunk, Fact
+from deployments.entries import Chunk, Fact
 from deployments.store import Fenced, NoSuchSession, SessionOver
 from deployments.timeline import CHUNKS_KEPT, Timeline
 

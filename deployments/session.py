@@ -1,34 +1,61 @@
-"""A session: its states, what may happen to it, the entries of its timeline. Plain data; knows no Redis, no HTTP."""
+"""A session: its states, what each entry of its timeline does to it, and where its chunks lie in time. Plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field
+
+from deployments.entries import (
+    AnyEntry,
+    Chunk,
+    Data,
+    Pace,
+    PromptApplied,
+    RecordingFailed,
+    SessionCreated,
+    SessionEnded,
+    SessionFailed,
+    SessionLive,
+    SessionPaused,
+    SessionResumed,
+    SessionStarting,
+)
 
 LATENTS_PER_CHUNK = 3
 FRAMES_PER_LATENT = 4
+CHUNK_FRAMES = LATENTS_PER_CHUNK * FRAMES_PER_LATENT
+"""Pixel frames of every chunk but the first."""
 
 
-def chunk_frames(chunk: int, *, latents: int = LATENTS_PER_CHUNK, stride: int = FRAMES_PER_LATENT) -> int:
-    """Pixel frames of a chunk: the causal VAE makes one of the very first latent frame, `stride` of each later one."""
-    return stride * latents - (stride - 1 if chunk == 0 else 0)
+def chunk_frames(chunk: int) -> int:
+    """Pixel frames of a chunk: the causal VAE makes one of the very first latent frame, four of each later one."""
+    return CHUNK_FRAMES - (FRAMES_PER_LATENT - 1 if chunk == 0 else 0)
 
 
-def chunk_first_frame(chunk: int, *, latents: int = LATENTS_PER_CHUNK, stride: int = FRAMES_PER_LATENT) -> int:
+def chunk_first_frame(chunk: int) -> int:
     """Number of the first pixel frame of a chunk, both counted from 0."""
-    return max(0, stride * latents * chunk - (stride - 1))
+    return max(0, CHUNK_FRAMES * chunk - (FRAMES_PER_LATENT - 1))
+
+
+def chunk_at(frame: int) -> int:
+    """The first chunk that begins at `frame` or later."""
+    return 0 if frame <= 0 else math.ceil((frame + FRAMES_PER_LATENT - 1) / CHUNK_FRAMES)
 
 
 class SessionState(StrEnum):
-    """`starting`: no fragment yet. `live`: the first one is out. `ended` and `failed` are final."""
+    """`queued`: no generator has it yet. `starting`: one has, and no fragment is out yet. `live`: the first one is.
+    `paused`: no generator has it any more, and one can go on with it. `ended` and `failed` are final."""
 
+    queued = "queued"
     starting = "starting"
     live = "live"
+    paused = "paused"
     ended = "ended"
     failed = "failed"
 
@@ -36,22 +63,26 @@ class SessionState(StrEnum):
     def over(self) -> bool:
         return not TRANSITIONS[self]
 
+    @property
+    def owned(self) -> bool:
+        """Whether some generator should hold it."""
+        return self in (SessionState.starting, SessionState.live)
 
+
+_FINAL = frozenset({SessionState.ended, SessionState.failed})
 TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = MappingProxyType(
     {
-        SessionState.starting: frozenset({SessionState.live, SessionState.ended, SessionState.failed}),
-        SessionState.live: frozenset({SessionState.ended, SessionState.failed}),
+        SessionState.queued: _FINAL | {SessionState.starting},
+        SessionState.starting: _FINAL | {SessionState.live},
+        SessionState.live: _FINAL | {SessionState.paused},
+        SessionState.paused: _FINAL | {SessionState.live},
         SessionState.ended: frozenset(),
         SessionState.failed: frozenset(),
     }
 )
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Session(_Data):
+class Session(Data):
     """The fold of a session's timeline and of its chunks, as the store keeps it beside them."""
 
     id: str
@@ -62,117 +93,37 @@ class Session(_Data):
     width: int
     height: int
     fps: int
+    pace: Pace = "live"
+    max_seconds: float | None = Field(None, description="Length at which the video ends by itself.")
+    record: bool = Field(False, description="Whether the video is kept, for exports.")
+    labels: dict[str, str] = Field({}, description="The caller's, to find sessions by.")
+    metadata: dict[str, Any] = Field({}, description="The caller's, kept as they are.")
     created_at: int = Field(description="Unix time in milliseconds.")
     frames: int = Field(0, description="Pixel frames generated so far.")
     chunks: int = Field(0, description="Chunks generated so far.")
     media_seconds: float = Field(0.0, description="Length of the video so far.")
     stalls: int = Field(0, description="How often a fragment came too late and the clock waited for it.")
+    slack_ms: int | None = Field(None, description="How long before it was due the newest fragment was out.")
+    generated_ms: int | None = Field(None, description="What the newest chunk took on the device.")
     reason: str | None = Field(None, description="Why the session ended or failed.")
+    snapshot: str | None = Field(None, description="Where a paused session goes on from.", exclude=True)
     fence: int = Field(0, description="Grows with every change of owner.")
-    owner: str | None = Field(None, description="The replica that holds the session.")
+    owner: str | None = Field(None, description="The generator that holds the session.")
+    queue_position: int | None = Field(None, description="Of a queued session: 1 is the next to start.")
     last_event_id: str = Field(description="Id of the newest timeline entry: a cursor for timeline and events.")
-
-
-class _Entry(_Data):
-    """`id` and `at` (unix milliseconds) are the store's to give: an entry has them once it was appended."""
-
-    id: str = ""
-    at: int = 0
-
-
-class PromptRequested(_Entry):
-    type: Literal["prompt.requested"] = "prompt.requested"
-    prompt_id: str
-    text: str
-
-
-class EndRequested(_Entry):
-    type: Literal["end.requested"] = "end.requested"
-
-
-class SessionCreated(_Entry):
-    type: Literal["session.created"] = "session.created"
-    prompt: str
-    seed: int
-    model: str
-    width: int
-    height: int
-    fps: int
-
-
-class SessionLive(_Entry):
-    """The first fragment is out."""
-
-    type: Literal["session.live"] = "session.live"
-
-
-class PromptApplied(_Entry):
-    """`frame` is the first that follows the prompt, `media_seconds` its time in the video.
-
-    `latency_ms` counts from the request to the fragment that holds that frame.
-    """
-
-    type: Literal["prompt.applied"] = "prompt.applied"
-    prompt_id: str
-    text: str
-    chunk: int
-    frame: int
-    media_seconds: float
-    latency_ms: int
-
-
-class PromptRefused(_Entry):
-    type: Literal["prompt.refused"] = "prompt.refused"
-    prompt_id: str
-    reason: str
-
-
-class Stalled(_Entry):
-    """Fragment `chunk` came `gap_ms` after it was due; the clock waited for it. The first of a run of late ones."""
-
-    type: Literal["stalled"] = "stalled"
-    chunk: int
-    gap_ms: int
-
-
-class SessionEnded(_Entry):
-    type: Literal["session.ended"] = "session.ended"
-    reason: str
-
-
-class SessionFailed(_Entry):
-    type: Literal["session.failed"] = "session.failed"
-    reason: str
-
-
-Command = PromptRequested | EndRequested
-Fact = SessionLive | PromptApplied | PromptRefused | Stalled | SessionEnded | SessionFailed
-Entry = Annotated[SessionCreated | Command | Fact, Field(discriminator="type")]
-ENTRY: TypeAdapter[SessionCreated | Command | Fact] = TypeAdapter(Entry)
-
-
-class Chunk(_Data):
-    """One generated chunk: its number, its first pixel frame, how many there are, how long they took to make.
-
-    Its fragment came `gap_ms` after it was due, or in time (0).
-    """
-
-    id: str = ""
-    at: int = 0
-    chunk: int
-    first_frame: int
-    frames: int
-    generated_ms: int
-    gap_ms: int = 0
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an entry does to the session: the state it leads to (None: stays), fields set, counters raised."""
+    """What an entry does to the session: the state it leads to (None: stays), fields set, counters raised.
+
+    `release`: its owner gives it back.
+    """
 
     to: SessionState | None = None
     put: Mapping[str, str] = field(default_factory=dict)
     add: Mapping[str, int] = field(default_factory=dict)
+    release: bool = False
 
     @property
     def allowed_from(self) -> frozenset[SessionState]:
@@ -180,20 +131,33 @@ class Change:
         return frozenset(s for s in SessionState if (not s.over if self.to is None else self.to in TRANSITIONS[s]))
 
 
-def change_of(entry: Command | Fact | Chunk) -> Change:
+def change_of(entry: AnyEntry | Chunk) -> Change:
     """What an entry means for the fold: said here only; the store applies it in the script that appends the entry."""
     match entry:
-        case SessionLive():
+        case SessionCreated():
+            raise ValueError("a session begins with this entry; it changes none")
+        case SessionStarting():
+            return Change(to=SessionState.starting)
+        case SessionLive() | SessionResumed():
             return Change(to=SessionState.live)
+        case SessionPaused(snapshot=snapshot):
+            return Change(to=SessionState.paused, put={"snapshot": snapshot}, release=True)
         case SessionEnded(reason=reason):
-            return Change(to=SessionState.ended, put={"reason": reason})
+            return Change(to=SessionState.ended, put={"reason": reason}, release=True)
         case SessionFailed(reason=reason):
-            return Change(to=SessionState.failed, put={"reason": reason})
+            return Change(to=SessionState.failed, put={"reason": reason}, release=True)
         case PromptApplied(text=text):
             return Change(put={"prompt": text})
+        case RecordingFailed():
+            return Change(put={"record": "false"})
         case Chunk():
             return Change(
-                put={"chunks": str(entry.chunk + 1), "frames": str(entry.first_frame + entry.frames)},
+                put={
+                    "chunks": str(entry.chunk + 1),
+                    "frames": str(entry.first_frame + entry.frames),
+                    "generated_ms": str(entry.generated_ms),
+                    "slack_ms": "" if entry.slack_ms is None else str(entry.slack_ms),
+                },
                 add={"stalls": 1} if entry.gap_ms else {},
             )
         case _:
@@ -202,25 +166,3 @@ def change_of(entry: Command | Fact | Chunk) -> Change:
 
 class IllegalTransition(Exception):
     """An entry that the session's state does not allow: a fault of the program, not of a client."""
-
-
-def created(sid: str, entry: SessionCreated) -> Session:
-    """The session right after its first entry."""
-    facts = entry.model_dump(exclude={"id", "at", "type"})
-    return Session(id=sid, status=SessionState.starting, created_at=entry.at, last_event_id=entry.id, **facts)
-
-
-def fold(session: Session, entries: Iterable[Command | Fact | Chunk]) -> Session:
-    """Replay entries over a session. Raises IllegalTransition where the table forbids one."""
-    for entry in entries:
-        change = change_of(entry)
-        if session.status not in change.allowed_from:
-            raise IllegalTransition(f"{type(entry).__name__} in state {session.status}")
-        values = session.model_dump() | dict(change.put)
-        for name, step in change.add.items():
-            values[name] += step
-        values["status"] = change.to or session.status
-        if not isinstance(entry, Chunk):
-            values["last_event_id"] = entry.id
-        session = Session.model_validate(values | {"media_seconds": int(values["frames"]) / session.fps})
-    return session

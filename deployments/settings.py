@@ -36,7 +36,13 @@ class Settings(BaseSettings):
         pattern=r"^(rediss?|unix)://",
         description="A Redis to keep sessions in (REDIS_URL works too). Not set: one of our own, in data_dir.",
     )
-    data_dir: Path = Field(Path("var"), description="Directory of our own Redis, made if it is missing.")
+    data_dir: Path = Field(Path("var"), description="Directory of our own Redis and media, made if it is missing.")
+    store: str | None = Field(
+        None,
+        min_length=1,
+        description="Where recordings, thumbnails, exports and paused sessions are kept: a folder or an fsspec URL "
+        "(s3://bucket/path) that every machine reaches. Not set: the folder media in data_dir.",
+    )
     model: str = Field("tiny", min_length=1, description="A preset, or a folder with a model.")
     weights: Path | None = Field(
         None, description="Folder with the files of the presets (docs/models.md). Not set: ~/.cache/longlive."
@@ -53,6 +59,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Sessions of one generator. Not set: what the measured chunk time allows. Memory limits both.",
     )
+    offline_slots: int = Field(2, ge=0, le=64, description="Offline renders of one generator at a time.")
     unwatched_seconds: float = Field(
         60.0,
         gt=0,
@@ -62,11 +69,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_redis(self) -> Self:
-        if self.redis_url is not None and "data_dir" in self.model_fields_set:
+        if self.redis_url and self.store and "data_dir" in self.model_fields_set:
             raise ValueError(
-                "REDIS_URL names a Redis that keeps the sessions; a data directory has no effect: unset one"
+                "with REDIS_URL and a store nothing is kept in the data directory: unset it, or one of them"
             )
         return self
+
+    @property
+    def store_url(self) -> str:
+        """The store, with its default."""
+        return self.store or str((self.data_dir / "media").absolute())
 
     @classmethod
     def settings_customise_sources(

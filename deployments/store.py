@@ -7,7 +7,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-LIVE_SESSIONS = "sessions:live"
+LIVE_SESSIONS = "sessions:live"  # a set: those that some generator should hold
+SESSION_INDEX = "sessions:index"  # a sorted set whose members sort by time: every session that is kept
+WAITING_SESSIONS = "sessions:queue"  # a sorted set by arrival: those that wait for a free generator
 
 
 def connect(url: str, *, blocking: bool = False) -> Redis:

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from deployments.entries import SessionFailed
 from deployments.leases import LEASE_SECONDS, Leases
 from deployments.logs import about
-from deployments.session import SessionFailed
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
 from deployments.timeline import Timeline
 

@@ -41,6 +41,7 @@ class TextEncoder:
             width=config.width,
             height=config.height,
             fps=config.fps,
+            sizes=((config.width, config.height),),
             examples=config.examples,
             follow_ups=config.follow_ups,
         )

@@ -1,7 +1,7 @@
 -- Appends one entry to a session's timeline or chunk stream and brings its fold up to date: both, or neither.
 -- KEYS: state, stream, fence, lease, then all that shall expire once the session is over.
 -- ARGV[1], JSON: data; create?; fence? (an owner's; commands have none); from {status: true}; to?; put {}; add {};
---   cursor? (the entry's id is the session's newest); maxlen?; expire_ms? (the session is over, or not yet claimed);
+--   cursor? (the entry's id is the session's newest); maxlen?; expire_ms? (nobody holds the session from now on);
 --   key? (names the entry among its owner's, who asks again with the same one when an answer got lost).
 -- Answers {'ok', id}, {'exists'}, {'missing'}, {'fenced'} or {'refused', status}.
 local state, stream, fence, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
 
 from deployments import inbox
-from deployments.session import (
-    ENTRY,
-    Change,
-    Chunk,
-    Command,
-    Fact,
-    IllegalTransition,
-    Session,
-    SessionCreated,
-    SessionState,
-    change_of,
-)
+from deployments.entries import ENTRY, AnyEntry, Chunk, Command, Fact, PromptRequested, SessionCreated
+from deployments.session import Change, IllegalTransition, Session, SessionState, change_of
 from deployments.store import (
     LIVE_SESSIONS,
+    SESSION_INDEX,
+    WAITING_SESSIONS,
     BadCursor,
     CursorGone,
     Fenced,
@@ -34,14 +26,13 @@ from deployments.store import (
     SessionOver,
 )
 
-AnyEntry = SessionCreated | Command | Fact
-
 START = "0-0"
 KEEP_SECONDS = 24 * 3600
 CHUNKS_KEPT = 1000
 BLOCK_MS = 5000
 CLAIM_SECONDS = 60
 _CURSOR = re.compile(r"(\d{1,20})-(\d{1,20})")
+_INDEX_MEMBER = re.compile(r"\d{13}-\w{1,64}")
 _STAMP = {"id", "at"}
 
 
@@ -65,17 +56,47 @@ class Timeline:
         self._keep_ms = int(keep_seconds * 1000)
         self._append_script = redis.register_script(files("deployments").joinpath("timeline.lua").read_text())
 
-    async def create(self, sid: str, entry: SessionCreated) -> Session:
-        """Begin a session with nobody as its owner yet. Claim it within CLAIM_SECONDS, or it is forgotten.
+    async def create(self, sid: str, entry: SessionCreated, script: Sequence[PromptRequested] = ()) -> Session:
+        """Begin a session with nobody as its owner yet, and the prompts that were asked for with it.
 
-        Raises SessionExists.
+        Have it claimed or `keep` it within CLAIM_SECONDS, or it is forgotten. Raises SessionExists.
         """
-        state = {"id": sid, "status": SessionState.starting.value, "chunks": "0", "frames": "0", "stalls": "0"}
-        facts = entry.model_dump(exclude={*_STAMP, "type"})
-        await self._append(
-            sid, entry, Change(put=state | {name: str(fact) for name, fact in facts.items()}), create=True
+        state = {"id": sid, "status": SessionState.queued.value, "chunks": "0", "frames": "0", "stalls": "0"}
+        asked = entry.model_dump_json(exclude={*_STAMP, "type", "prompt", "warnings"})
+        first = await self._append(
+            sid, entry, Change(put=state | {"prompt": entry.prompt, "created": asked}), create=True
         )
+        for prompt in script:
+            await self.append_command(sid, prompt)
+        await self._redis.zadd(SESSION_INDEX, {_index_member(parse_cursor(first)[0], sid): 0})
         return await self.session(sid)
+
+    async def keep(self, sid: str) -> None:
+        """Remember a session that nobody has claimed for as long as one that is over."""
+        await self._redis.pexpire(Keys(sid).state, self._keep_ms)
+        await self._redis.pexpire(Keys(sid).timeline, self._keep_ms)
+
+    async def forget(self, sid: str) -> None:
+        """As if the session had never been. Only for one that nobody has claimed."""
+        keys = Keys(sid)
+        await self._redis.delete(keys.state, keys.timeline, keys.chunks, keys.fence, keys.lease)
+
+    async def sessions(self, after: str = "", limit: int = 100) -> list[tuple[str, Session]]:
+        """Sessions with a cursor each, newest first, from behind a cursor on ('': from the newest), at most `limit`.
+
+        Forgets those that are no longer kept, so a page may be shorter while more follow: go on until one is empty.
+        """
+        if after and not _INDEX_MEMBER.fullmatch(after):
+            raise BadCursor(after)
+        most = f"({after}" if after else "+"
+        members: Any = await self._redis.zrevrangebylex(SESSION_INDEX, most, "-", start=0, num=limit)
+        found = []
+        for member in members:
+            try:
+                found.append((member, await self.session(member.partition("-")[2])))
+            except NoSuchSession:
+                await self._redis.zrem(SESSION_INDEX, member)
+        return found
 
     async def append_command(self, sid: str, command: Command) -> str:
         """Ask the owner for something; anybody may. Gives the entry's id. Raises NoSuchSession, SessionOver."""
@@ -89,7 +110,7 @@ class Timeline:
         """
         change = change_of(fact)
         entry_id = await self._append(sid, fact, change, fence=fence, key=key)
-        if change.to is not None and change.to.over:
+        if change.release:
             await self._redis.srem(LIVE_SESSIONS, sid)
         return entry_id
 
@@ -104,7 +125,26 @@ class Timeline:
             raise NoSuchSession(sid)
         for name in ("written_key", "written_id"):
             state.pop(name, None)
-        return Session.model_validate(state | {"media_seconds": int(state["frames"]) / int(state["fps"])})
+        facts = json.loads(state.pop("created")) | {name: value for name, value in state.items() if value != ""}
+        if state["status"] == SessionState.queued:
+            rank: Any = await self._redis.zrank(WAITING_SESSIONS, sid)
+            facts["queue_position"] = None if rank is None else int(rank) + 1
+        return Session.model_validate(facts | {"media_seconds": int(state["frames"]) / facts["fps"]})
+
+    async def chunks(self, sid: str, after: str = "", limit: int = 100) -> list[Chunk]:
+        """The next chunks after a cursor ('': from the first that is kept), oldest first, at most `limit`.
+
+        Raises NoSuchSession, BadCursor, and CursorGone as `read` does.
+        """
+        position = parse_cursor(after)
+        keys = Keys(sid)
+        if not await self._redis.exists(keys.state):
+            raise NoSuchSession(sid)
+        first: Any = await self._redis.xrange(keys.chunks, count=1)
+        if first and (0, 0) < position < parse_cursor(first[0][0]):
+            raise CursorGone(after, first[0][0])
+        rows: Any = await self._redis.xrange(keys.chunks, min=f"({after or START}", count=limit)
+        return [Chunk.model_validate(_fields(row)) for row in rows]
 
     async def read(self, sid: str, after: str = "", limit: int = 100) -> list[AnyEntry]:
         """The next entries after a cursor ('': from the first), oldest first, at most `limit`.
@@ -155,7 +195,6 @@ class Timeline:
     ) -> str:
         keys = Keys(sid)
         is_chunk = isinstance(entry, Chunk)
-        over = change.to is not None and change.to.over
         ask: dict[str, Any] = {
             "data": entry.model_dump_json(exclude=_STAMP),
             "create": create,
@@ -166,7 +205,7 @@ class Timeline:
             "add": change.add,
             "cursor": not is_chunk,
             "maxlen": CHUNKS_KEPT if is_chunk else None,
-            "expire_ms": CLAIM_SECONDS * 1000 if create else self._keep_ms if over else None,
+            "expire_ms": CLAIM_SECONDS * 1000 if create else self._keep_ms if change.release else None,
             "key": key,
         }
         stream = keys.chunks if is_chunk else keys.timeline
@@ -187,6 +226,10 @@ class Timeline:
                 raise SessionOver(sid, status)
             case _:
                 raise IllegalTransition(f"{type(entry).__name__} in state {answer[1]} of session {sid}")
+
+
+def _index_member(created_at: int, sid: str) -> str:
+    return f"{created_at:013d}-{sid}"
 
 
 def _fields(row: tuple[str, dict[str, str]]) -> dict[str, Any]:

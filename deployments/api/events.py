@@ -11,8 +11,8 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from deployments.api.services import Services
+from deployments.entries import AnyEntry
 from deployments.logs import about
-from deployments.timeline import AnyEntry
 
 STATS_SECONDS = 1.0
 PING_SECONDS = 15.0

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from deployments.session import Entry, Session
+from deployments.entries import Chunk, Entry, Mode, Pace
+from deployments.receipts import Receipt
+from deployments.session import Session
 
 MAX_PROMPT = 2000
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exactly
+MAX_SECONDS = 24 * 3600.0
+MAX_FRAME = 2**31 - 1
+MAX_SCRIPT = 100
+MAX_BLEND_SECONDS = 60.0
+BLEND_SECONDS = 3.0
+MAX_LABELS = 16
+MAX_METADATA_BYTES = 4096
 
 PromptText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PROMPT)]
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+LabelValue = Annotated[str, StringConstraints(max_length=128)]
 
 
 class _Request(BaseModel):
@@ -22,13 +34,98 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CreateSession(_Request):
-    prompt: PromptText = Field(description="What the video shows.", examples=["a red ball bounces on a beach at night"])
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed and prompts give the same video.")
+class AtSeconds(_Request):
+    """A time of the video, rounded up to the next chunk."""
+
+    seconds: float = Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False, examples=[12.5])
+
+
+class AtFrame(_Request):
+    """A frame of the video, rounded up to the first of a chunk."""
+
+    frame: int = Field(ge=0, le=MAX_FRAME, examples=[200])
 
 
 class AddPrompt(_Request):
-    text: PromptText = Field(description="What the video shows from now on.", examples=["it starts to rain"])
+    """What the video shows from some time on."""
+
+    text: PromptText = Field(description="What the video shows from then on.", examples=["it starts to rain"])
+    at: Literal["now"] | AtSeconds | AtFrame = Field(
+        "now", description="When: as soon as possible, or at a time of the video that is still to come."
+    )
+    mode: Mode = Field(
+        "recache",
+        description=(
+            "How the picture gets there: `recache` changes it without a cut; `keep` lets the old prompt linger; "
+            "`cut` begins a new scene; `blend` goes over in steps."
+        ),
+    )
+    blend_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_BLEND_SECONDS,
+        allow_inf_nan=False,
+        description=f"How long a `blend` takes; {BLEND_SECONDS:g} if not given.",
+    )
+
+    @model_validator(mode="after")
+    def _only_a_blend_takes_time(self) -> Self:
+        if self.blend_seconds is not None and self.mode != "blend":
+            raise ValueError(f"blend_seconds is for the mode 'blend', not for '{self.mode}': leave it out")
+        return self
+
+
+class TimedPrompt(AddPrompt):
+    """A prompt of a script: it says when."""
+
+    at: AtSeconds | AtFrame
+
+
+class Size(_Request):
+    """Pixels of a picture."""
+
+    width: int = Field(gt=0, le=8192)
+    height: int = Field(gt=0, le=8192)
+
+
+class CreateSession(_Request):
+    """A new video."""
+
+    prompt: PromptText = Field(description="What the video shows.", examples=["a red ball bounces on a beach at night"])
+    script: tuple[TimedPrompt, ...] = Field(
+        (), max_length=MAX_SCRIPT, strict=False, description="Prompts that take effect at times of the video."
+    )
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed and prompts give the same video.")
+    fps: int | None = Field(
+        None, ge=1, le=240, description="Frames a second, of those the model offers; fewer play the motion slower."
+    )
+    size: Size | None = Field(None, description="One of those the model offers.")
+    pace: Pace = Field(
+        "live",
+        description="`live`: made as it is watched. `offline`: as fast as the gaps of live sessions allow, for export.",
+    )
+    max_seconds: float | None = Field(
+        None, gt=0, le=MAX_SECONDS, allow_inf_nan=False, description="Length at which the video ends by itself."
+    )
+    record: bool | None = Field(None, description="Keep the video for exports. An offline one is kept anyway.")
+    queue: bool = Field(False, description="Wait for a free generator instead of 503 when all are taken.")
+    labels: dict[LabelName, LabelValue] = Field({}, max_length=MAX_LABELS, description="Yours, to find sessions by.")
+    metadata: dict[str, Any] = Field({}, description=f"Yours: JSON of up to {MAX_METADATA_BYTES} bytes, kept as it is.")
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(metadata).encode()) > MAX_METADATA_BYTES:
+            raise ValueError(f"more than {MAX_METADATA_BYTES} bytes as JSON: keep a key to your own store instead")
+        return metadata
+
+    @model_validator(mode="after")
+    def _offline_has_an_end(self) -> Self:
+        if self.pace == "offline" and self.max_seconds is None:
+            raise ValueError("an offline video needs max_seconds: nobody watches it, so nobody would end it")
+        if self.pace == "offline" and self.record is False:
+            raise ValueError("an offline video is made to be recorded: leave record out")
+        return self
 
 
 class Links(_Answer):
@@ -37,37 +134,71 @@ class Links(_Answer):
     self: str
     prompts: str
     timeline: str
+    chunks: str
     events: str
+    ws: str
     fragments: str
     init: str
     live: str
+    hls: str
+    poster: str
+    thumbnails: str
+    exports: str
 
     @classmethod
     def of(cls, sid: str) -> Links:
         root = f"/v1/sessions/{sid}"
-        parts = {name: f"{root}/{name}" for name in ("prompts", "timeline", "events", "fragments")}
-        return cls(self=root, init=f"{root}/init.mp4", live=f"{root}/live.mp4", **parts)
+        same = ("prompts", "timeline", "chunks", "events", "ws", "fragments", "thumbnails", "exports")
+        files = {"init": "init.mp4", "live": "live.mp4", "hls": "hls/live.m3u8", "poster": "poster.jpg"}
+        parts = {name: f"{root}/{files.get(name, name)}" for name in (*same, *files)}
+        return cls(self=root, **parts)
 
 
 class SessionView(Session):
-    """A session with the paths of its resources; `warnings` speak of the prompt that came with this request."""
+    """A session with the paths of its resources."""
 
     links: Links
-    warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, session: Session, warnings: tuple[str, ...] = ()) -> SessionView:
-        return cls(**session.model_dump(), links=Links.of(session.id), warnings=warnings)
+    def of(cls, session: Session) -> SessionView:
+        return cls(**session.model_dump(), links=Links.of(session.id))
 
 
-class PromptAccepted(_Answer):
-    prompt_id: str
-    earliest_frame: int = Field(description="No frame before this one follows the prompt; `prompt.applied` names it.")
+class CreatedSession(SessionView):
+    """The answer to its creator, who alone gets the token that steers it."""
+
+    control_token: str = Field(description="Send it as `Authorization: Bearer ...` to steer the session. Shown once.")
     warnings: tuple[str, ...] = Field((), description="Words of the prompt that the model does not know.")
+
+
+class SessionPage(_Answer):
+    data: list[SessionView]
+    has_more: bool
+    next: str | None = Field(description="Pass as `after` to go on; null at the end.")
+
+
+class PromptAccepted(Receipt):
+    """The receipt of a prompt that was just written down; events and timeline tell what becomes of it."""
+
+    earliest_frame: int = Field(description="No frame before this one follows the prompt; `prompt.applied` names it.")
+
+
+class PromptList(_Answer):
+    """Every follow-up prompt of a session, in the order in which they were accepted."""
+
+    data: list[Receipt]
 
 
 class TimelinePage(_Answer):
     data: list[Entry]
+    has_more: bool
+    next: str | None = Field(description="Pass as `after` to go on; null when there is nothing yet.")
+
+
+class ChunkPage(_Answer):
+    """What each chunk cost and how early it was, oldest first; only the last thousand or so are kept."""
+
+    data: list[Chunk]
     has_more: bool
     next: str | None = Field(description="Pass as `after` to go on; null when there is nothing yet.")
 

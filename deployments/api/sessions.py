@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from deployments.api.models import (
     AddPrompt,
+    CreatedSession,
     CreateSession,
     Links,
     PromptAccepted,
@@ -20,10 +21,14 @@ from deployments.api.models import (
 )
 from deployments.api.services import Services
 from deployments.calls import PartDown
+from deployments.entries import EndRequested, PromptRequested, SessionCreated
 from deployments.logs import about
 from deployments.model_view import ModelView
-from deployments.session import EndRequested, PromptRequested, Session, chunk_first_frame
+from deployments.pool import PoolFull
+from deployments.receipts import receipts
+from deployments.session import Session, chunk_first_frame
 from deployments.store import SessionOver
+from deployments.timeline import parse_cursor
 
 MAX_PAGE = 1000
 log = logging.getLogger(__name__)
@@ -47,8 +52,22 @@ def routes(services: Services) -> APIRouter:
 
     async def start(ask: CreateSession) -> Session:
         sid = secrets.token_hex(10)
+        view = await services.model()
+        created = SessionCreated(
+            prompt=ask.prompt,
+            seed=secrets.randbelow(2**31) if ask.seed is None else ask.seed,
+            model=view.name,
+            width=view.width,
+            height=view.height,
+            fps=view.fps,
+        )
         with about(sid):
-            return await services.generators.open(sid, ask.prompt, ask.seed)
+            await timeline.create(sid, created)
+            try:
+                return await services.generators.take(sid)
+            except PoolFull:
+                await timeline.forget(sid)
+                raise
 
     async def ring(session: Session) -> None:
         try:
@@ -62,7 +81,7 @@ def routes(services: Services) -> APIRouter:
         return await services.model()
 
     @api.post("/sessions", status_code=HTTPStatus.CREATED)
-    async def create(ask: CreateSession, response: Response) -> SessionView:
+    async def create(ask: CreateSession, response: Response) -> CreatedSession:
         """Start a video. 503 with `Retry-After` when the service is full."""
         told = await warnings(ask.prompt)
         try:
@@ -70,7 +89,7 @@ def routes(services: Services) -> APIRouter:
         except PartDown:  # died over it: there may be another generator, and the dead one's session is not ours
             session = await start(ask)
         response.headers["Location"] = Links.of(session.id).self
-        return SessionView.of(session, told)
+        return CreatedSession(**SessionView.of(session).model_dump(), control_token="", warnings=told)
 
     @api.get("/sessions/{sid}")
     async def read(sid: str) -> SessionView:
@@ -88,9 +107,11 @@ def routes(services: Services) -> APIRouter:
             prompt_id = secrets.token_hex(6)
             # Read before the prompt is written: it cannot take effect earlier, and what is written must be answered.
             earliest = chunk_first_frame((await timeline.session(sid)).chunks)
-            await timeline.append_command(sid, PromptRequested(prompt_id=prompt_id, text=ask.text))
+            prompt = PromptRequested(prompt_id=prompt_id, text=ask.text, mode=ask.mode, warnings=told)
+            entry_id = await timeline.append_command(sid, prompt)
             await ring(session)
-        return PromptAccepted(prompt_id=prompt_id, earliest_frame=earliest, warnings=told)
+        receipt = receipts([prompt.model_copy(update={"id": entry_id, "at": parse_cursor(entry_id)[0]})])[0]
+        return PromptAccepted(**receipt.model_dump(), earliest_frame=earliest)
 
     @api.delete("/sessions/{sid}", status_code=HTTPStatus.NO_CONTENT)
     async def end(sid: str) -> None:
