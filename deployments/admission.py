@@ -1,16 +1,92 @@
-"""How many sessions a replica takes: as many as it can keep at their frame rate, and in its memory."""
+"""Which sessions a replica takes: those it can keep at their frame rate, and in its memory."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 LOAD = 0.8
 """Share of the device's time that may be promised; the rest is for what varies and for prompt switches."""
 
+OFFLINE_SLOTS = 4
+"""Offline sessions of a replica: enough to fill every gap. More would only wait for each other in memory."""
+
 MEMORY = 0.9
 """Share of the free memory that may be promised; the rest is for gaps between blocks and for what nobody measured."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a session asks of a device: `fps` frames of each second while it is live; offline only what is left."""
+
+    fps: int
+    live: bool = True
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a replica can promise, as measured now: build it anew for each question, for `chunk_seconds` moves.
+
+    `fps` is the model's, `frames` those of a chunk. `slots`, if an operator gave it, bounds all sessions instead
+    of `load`; `memory_slots` bounds them in any case. An empty device of a real replica should admit: both 1 or more.
+
+        capacity = Capacity(times.chunk.seconds, fps=video.fps, frames=chunk_frames(1), memory_slots=...)
+        taken = [Demand(owned.fps, live=owned.paced) for owned in ...]  # and those that are being opened
+        if not admits(capacity, taken, Demand(fps, live=pace is Pace.live)): refuse
+        routing stats: {"sessions": len(taken), "free": free(capacity, taken)}
+    """
+
+    chunk_seconds: float
+    fps: int
+    frames: int
+    slots: int | None = None
+    memory_slots: int | None = None
+    offline_slots: int = OFFLINE_SLOTS
+    load: float = LOAD
+
+    def share(self, fps: int) -> float:
+        """Of the device's time that a live session of `fps` frames a second takes."""
+        return self.chunk_seconds * fps / self.frames
+
+
+def admits(capacity: Capacity, taken: Sequence[Demand], ask: Demand) -> bool:
+    """Whether the device can keep every session of `taken` at its frame rate, and `ask` too.
+
+    A device without a live session takes one however slow it is: a picture that stalls is better than none.
+    """
+    return _left(capacity, [*taken, ask]) >= 0
+
+
+def free(capacity: Capacity, taken: Sequence[Demand]) -> float:
+    """Share that is left once one more live session of the model's frame rate has come; it is refused below 0.
+
+    Replicas publish it. Counted so, a slow device with room for half a session does not look better than a fast one
+    with room for two.
+    """
+    return _left(capacity, [*taken, Demand(capacity.fps)])
+
+
+def _left(capacity: Capacity, sessions: Sequence[Demand]) -> float:
+    """The least of the shares that `sessions` leave of what is bounded."""
+    live = [session.fps for session in sessions if session.live]
+    left = [math.inf]
+    if capacity.slots is not None:
+        left.append(1 - len(sessions) / capacity.slots)
+    elif len(live) == 1:
+        left.append(max(0.0, capacity.load - capacity.share(live[0])))
+    elif live:
+        # A chunk is not interrupted: the fastest session waits for one of another, and then its own must be in time.
+        taken = max(sum(map(capacity.share, live)), 2 * capacity.share(max(live)))
+        left.append(capacity.load - taken + _ROUNDING)
+    if capacity.memory_slots is not None:
+        left.append(1 - len(sessions) / capacity.memory_slots)
+    if len(sessions) - len(live) > capacity.offline_slots:
+        left.append(-1.0)
+    return min(left)
 
 
 def slots(chunk_media_seconds: float, chunk_seconds: float) -> int:
