@@ -94,8 +94,8 @@ class MediaStore:
     async def exists(self, path: str) -> bool:
         return await self._call(self._fs.exists, self._at(path))
 
-    async def list(self, folder: str) -> list[str]:
-        """Names of the objects in a folder such as `{session}/recording`, sorted; none if it does not exist."""
+    async def names(self, folder: str) -> list[str]:
+        """The objects of a folder such as `{session}/recording`, sorted; none if it does not exist."""
         return await self._call(self._list, self._at(folder))
 
     async def delete(self, path: str) -> None:
