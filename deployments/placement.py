@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import heapq
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+STEP = 0.05
+"""Differences in room that do not count: news of it is up to a second old, and whoever starts meanwhile must spread."""
+
+TRIES = 8
+"""Replicas that are asked for one new session. When those with the most room have none, no other will."""
 
 
 class ReplicaGone(Exception):
@@ -16,7 +23,7 @@ class OwnerDied(Exception):
 
 
 class NoReplicaLeft(Exception):
-    """Every replica is excluded: each of them refused the new session."""
+    """Every replica refused the new session, or as many as are asked."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +52,19 @@ class Placement:
         return cls(sid, pin, tuple(filter(None, excluded.split(","))))
 
 
-def rank(placement: Placement, sessions: Mapping[str, int]) -> list[str]:
-    """The replicas a call may go to, best first; `sessions` counts those of each live replica.
+def rank(placement: Placement, free: Mapping[str, float]) -> list[str]:
+    """The replicas a call may go to, at most TRIES, best first.
 
-    Raises ReplicaGone or NoReplicaLeft. The counts are up to a second old, so ties are broken by a hash of session and
-    replica: sessions that start at the same moment spread.
+    `free` tells the room of each live replica (`admission.free`): the most is best, and among equals it is as the
+    session's id has it. Raises ReplicaGone or NoReplicaLeft.
     """
     if placement.pin:
-        if placement.pin not in sessions:
+        if placement.pin not in free:
             raise ReplicaGone(placement.pin)
         return [placement.pin]
-
-    def load(replica: str) -> tuple[int, bytes]:
-        return sessions[replica], hashlib.blake2b((placement.sid + replica).encode(), digest_size=8).digest()
-
-    candidates = sorted((replica for replica in sessions if replica not in placement.excluded), key=load)
-    if not candidates:
+    candidates = [replica for replica in free if replica not in placement.excluded]
+    if not candidates or len(placement.excluded) >= TRIES:
         raise NoReplicaLeft(placement.sid)
-    return candidates
+    # Not a hash of session and replica: a thousand of them for each session would take longer than all the rest.
+    lot = random.Random(placement.sid).random
+    return heapq.nlargest(TRIES, candidates, key=lambda replica: (free[replica] // STEP, lot()))

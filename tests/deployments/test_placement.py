@@ -1,4 +1,4 @@
-"""Pinned calls reach their replica or fail at once; new sessions go where there are fewest."""
+"""Pinned calls reach their replica or fail at once; new sessions go where there is most room."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from deployments.placement import NoReplicaLeft, Placement, ReplicaGone, rank
+from deployments.placement import STEP, TRIES, NoReplicaLeft, Placement, ReplicaGone, rank
 
 
 @pytest.mark.parametrize(
@@ -17,24 +17,40 @@ def test_a_placement_survives_its_text_form(placement: Placement) -> None:
 
 
 def test_a_pinned_call_goes_to_its_replica_however_busy() -> None:
-    assert rank(Placement("s1", pin="busy"), {"idle": 0, "busy": 9}) == ["busy"]
+    assert rank(Placement("s1", pin="busy"), {"idle": 0.9, "busy": -0.4}) == ["busy"]
 
 
 def test_a_pinned_call_to_a_dead_replica_fails() -> None:
     with pytest.raises(ReplicaGone):
-        rank(Placement("s1", pin="dead"), {"alive": 0})
+        rank(Placement("s1", pin="dead"), {"alive": 0.9})
 
 
-def test_a_new_session_goes_to_the_replica_with_the_fewest() -> None:
-    assert rank(Placement("s1"), {"a": 2, "b": 0, "c": 1}) == ["b", "c", "a"]
+def test_a_new_session_goes_to_the_replica_with_the_most_room() -> None:
+    assert rank(Placement("s1"), {"a": 0.1, "b": 0.7, "c": 0.3, "d": -0.2}) == ["b", "c", "a", "d"]
 
 
 def test_a_replica_that_refused_is_not_asked_again() -> None:
-    assert rank(Placement("s1", excluded=("b",)), {"a": 2, "b": 0}) == ["a"]
+    assert rank(Placement("s1", excluded=("b",)), {"a": 0.1, "b": 0.7}) == ["a"]
     with pytest.raises(NoReplicaLeft):
-        rank(Placement("s1", excluded=("a", "b")), {"a": 2, "b": 0})
+        rank(Placement("s1", excluded=("a", "b")), {"a": 0.1, "b": 0.7})
+
+
+def test_of_many_replicas_a_few_are_asked() -> None:
+    free = {f"r{n}": n / 1000 for n in range(1000)}
+    best = rank(Placement("s1"), free)
+    assert len(best) == TRIES
+    assert min(free[replica] for replica in best) > max(free.values()) - 2 * STEP
+    with pytest.raises(NoReplicaLeft):
+        rank(Placement("s1", excluded=tuple(best)), free)
 
 
 def test_sessions_that_start_at_the_same_moment_spread() -> None:
-    firsts = Counter(rank(Placement(f"session-{i}"), {"a": 0, "b": 0})[0] for i in range(200))
+    free = {"full": 0.0, "a": 0.52, "b": 0.54, "c": 0.51}
+    firsts = Counter(rank(Placement(f"session-{i}"), free)[0] for i in range(300))
+    assert set(firsts) == {"a", "b", "c"}
     assert min(firsts.values()) > 60
+
+
+def test_a_session_has_the_same_order_wherever_it_is_asked_for() -> None:
+    free = {f"r{n}": 0.5 for n in range(50)}
+    assert rank(Placement("s1"), free) == rank(Placement("s1"), free) != rank(Placement("s2"), free)
