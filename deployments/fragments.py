@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 RING_SIZE = 8
+"""Fragments that an owner keeps, and the furthest behind that a reader may stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class FragmentRing:
         return self._kept[-1] if self._kept else None
 
     @property
+    def kept(self) -> tuple[Fragment, ...]:
+        """What can still be had, oldest first."""
+        return tuple(self._kept)
+
+    @property
     def closed(self) -> bool:
         return self._closed
 
@@ -61,18 +67,27 @@ class FragmentRing:
         self._closed = True
         self._wake()
 
+    def after(self, chunk: int) -> tuple[Fragment, ...]:
+        """What is kept above `chunk`, oldest first."""
+        return tuple(fragment for fragment in self._kept if fragment.chunk > chunk)
+
     async def next_after(self, chunk: int, most_behind: int = 1) -> Fragment | None:
         """The next fragment above `chunk`, waiting for it if need be; None when there will be none.
 
         A reader that is more than `most_behind` fragments behind gets the newest one instead.
         """
-        while True:
-            behind = [fragment for fragment in self._kept if fragment.chunk > chunk]
-            if behind:
-                return behind[0] if len(behind) <= most_behind else behind[-1]
+        if not await self.reach(chunk + 1):
+            return None
+        behind = self.after(chunk)
+        return behind[0] if len(behind) <= most_behind else behind[-1]
+
+    async def reach(self, chunk: int) -> bool:
+        """Wait until fragment `chunk` or a newer one is here; False when there will be none."""
+        while (newest := self.newest) is None or newest.chunk < chunk:
             if self._closed:
-                return None
+                return False
             await self._changed.wait()
+        return True
 
     def _wake(self) -> None:
         self._changed.set()

@@ -8,49 +8,75 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from redis.exceptions import RedisError
+
+from deployments import hls
+from deployments.entries import AnyEntry
 from deployments.fragments import Fragment, FragmentRing
 from deployments.logs import about
 from deployments.placement import OwnerDied, ReplicaGone
+from deployments.session import Session
+from deployments.store import NoSuchSession
 
 log = logging.getLogger(__name__)
 
-Upstream = Callable[[str, str], AsyncGenerator[Fragment, None]]
-"""(sid, owner) -> the owner's fragments from its newest on, for as long as the owner lets one call last.
+Fragments = AsyncGenerator[tuple[Fragment, ...], None]
+Upstream = Callable[[str, str], Fragments]
+"""(sid, owner) -> all fragments that the owner keeps, then those that come, for as long as it lets one call last.
 
 Raises OwnerDied, ReplicaGone.
 """
 
 
+class History(Protocol):
+    """What the hub needs of `Timeline`."""
+
+    async def session(self, sid: str) -> Session: ...
+    def tail(self, sid: str, after: str = "") -> AsyncIterator[AnyEntry]: ...
+
+
 @dataclass
 class _Channel:
-    ring: FragmentRing = field(default_factory=FragmentRing)
+    session: Session
+    ring: FragmentRing = field(default_factory=lambda: FragmentRing(hls.KEPT))
     viewers: int = 0
     pump: asyncio.Task[None] | None = None
     closing: asyncio.TimerHandle | None = None
 
 
 class Hub:
-    """`lost(sid, owner)` is told that the owner has died. `over(sid)` is asked when there is nothing more to pass on,
-    and whenever that was so for `idle_s`. Neither raises.
+    """`lost(sid, owner)` is told that the owner has died; it does not raise.
 
-    A channel outlives its last viewer by `keep_s`: a viewer that pulls is away between two requests.
+    A ring is fed by whoever owns the session, from one owner to the next; while nobody does, it waits. It is closed
+    when the session is over. A channel outlives its last viewer by `keep_s`: one that pulls is away between two
+    requests. Whether a silent owner still is the owner is asked every `idle_s`; a broken way to it is tried again.
     """
 
     def __init__(
         self,
         upstream: Upstream,
         lost: Callable[[str, str], Awaitable[None]],
-        over: Callable[[str], Awaitable[bool]],
+        history: History,
         keep_s: float = 5.0,
         idle_s: float = 5.0,
+        retry_s: float = 0.25,
+        most_retry_s: float = 4.0,
     ) -> None:
         self._upstream = upstream
         self._lost = lost
-        self._over = over
+        self._history = history
         self._keep_s = keep_s
         self._idle_s = idle_s
+        self._retry_s = retry_s
+        self._most_retry_s = most_retry_s
         self._channels: dict[str, _Channel] = {}
+
+    def session(self, sid: str) -> Session | None:
+        """A session that somebody watches here or has just watched, as it was when this was last asked of the store."""
+        channel = self._channels.get(sid)
+        return channel.session if channel else None
 
     def ring(self, sid: str) -> FragmentRing | None:
         """The ring of a session that somebody watches here or has just watched."""
@@ -58,13 +84,13 @@ class Hub:
         return channel.ring if channel else None
 
     @asynccontextmanager
-    async def watch(self, sid: str, owner: str) -> AsyncIterator[FragmentRing]:
+    async def watch(self, session: Session) -> AsyncIterator[FragmentRing]:
         """The session's ring, fed while inside."""
-        channel = self._channels.get(sid)
+        channel = self._channels.get(session.id)
         if channel is None:
-            channel = self._channels[sid] = _Channel()
+            channel = self._channels[session.id] = _Channel(session)
             # A context of its own: Serve cancels the calls made in that of a viewer when this one leaves.
-            channel.pump = asyncio.create_task(self._pump(sid, owner, channel), context=Context())
+            channel.pump = asyncio.create_task(self._pump(channel), context=Context())
         if channel.closing:
             channel.closing.cancel()
             channel.closing = None
@@ -74,67 +100,92 @@ class Hub:
         finally:
             channel.viewers -= 1
             if not channel.viewers:
-                loop = asyncio.get_running_loop()
-                channel.closing = loop.call_later(self._keep_s, self._drop, sid, channel)
+                channel.closing = asyncio.get_running_loop().call_later(self._keep_s, self._drop, channel)
 
     async def close(self) -> None:
         """Stop every upstream."""
-        channels = list(self._channels.items())
-        for sid, channel in channels:
-            self._drop(sid, channel)
-        await asyncio.gather(*(c.pump for _, c in channels if c.pump), return_exceptions=True)
+        channels = list(self._channels.values())
+        for channel in channels:
+            self._drop(channel)
+        await asyncio.gather(*(channel.pump for channel in channels if channel.pump), return_exceptions=True)
 
-    def _drop(self, sid: str, channel: _Channel) -> None:
+    def _drop(self, channel: _Channel) -> None:
         if channel.closing:
             channel.closing.cancel()
         if channel.pump:
             channel.pump.cancel()
         channel.ring.close()
-        if self._channels.get(sid) is channel:
-            del self._channels[sid]
+        if self._channels.get(channel.session.id) is channel:
+            del self._channels[channel.session.id]
 
-    async def _pump(self, sid: str, owner: str, channel: _Channel) -> None:
-        over = False
-        with about(sid):
+    async def _pump(self, channel: _Channel) -> None:
+        """Feed the ring until the session is over."""
+        wait = self._retry_s
+        with about(channel.session.id):
             try:
-                over = await self._feed(sid, owner, channel.ring)
-            except OwnerDied:
-                log.warning("its owner %s has died", owner)
-                await self._lost(sid, owner)
-                over = await self._over(sid)
-            except ReplicaGone:
-                log.warning("no way to its owner %s", owner)
-            except Exception:
-                log.exception("the upstream broke; its viewers have to come again")
+                while not channel.session.status.over:
+                    owner = _owner(channel.session)
+                    fed = await (self._feed(channel, owner) if owner else self._news(channel.session))
+                    if not fed:
+                        await asyncio.sleep(wait)
+                    wait = self._retry_s if fed else min(2 * wait, self._most_retry_s)
+                    if not await self._look(channel):
+                        return
             finally:
                 channel.ring.close()
-                if not over and self._channels.get(sid) is channel:
-                    del self._channels[sid]  # who comes again gets a new upstream
 
-    async def _feed(self, sid: str, owner: str, ring: FragmentRing) -> bool:
-        """Pass on what comes, in one call after the other. True: the session is over. False: the owner has nothing."""
-        while True:
-            passed = 0
-            async with aclosing(self._upstream(sid, owner)) as fragments:
-                while await self._advance(sid, fragments, ring):
-                    passed += 1
-            if await self._over(sid):
-                return True
-            if not passed:
-                return False
+    async def _look(self, channel: _Channel) -> bool:
+        """Ask the store what the session is now; the last answer holds while it is away. False: it is forgotten."""
+        try:
+            channel.session = await self._history.session(channel.session.id)
+        except RedisError as error:
+            log.warning("watched as before: %s", error)
+        except NoSuchSession:
+            return False
+        return True
 
-    async def _advance(self, sid: str, fragments: AsyncIterator[Fragment], ring: FragmentRing) -> bool:
-        """Pass on one fragment. False: there will be no more."""
-        step = asyncio.ensure_future(anext(fragments))
+    async def _news(self, session: Session) -> bool:
+        """Wait until something was said of the session. False: the store is away."""
+        try:
+            await anext(self._history.tail(session.id, session.last_event_id), None)
+        except RedisError as error:
+            log.warning("no news: %s", error)
+            return False
+        except NoSuchSession:
+            pass
+        return True
+
+    async def _feed(self, channel: _Channel, owner: str) -> bool:
+        """Pass on what comes in one call of the owner. False: nothing did."""
+        passed = False
+        try:
+            async with aclosing(self._upstream(channel.session.id, owner)) as upstream:
+                while fragments := await self._next(channel, owner, upstream):
+                    for fragment in fragments:
+                        passed |= channel.ring.publish(fragment)
+        except OwnerDied:
+            log.warning("its owner %s has died", owner)
+            await self._lost(channel.session.id, owner)
+        except ReplicaGone:
+            log.warning("no way to its owner %s", owner)
+        except Exception:
+            log.exception("the upstream broke")
+        return passed
+
+    async def _next(self, channel: _Channel, owner: str, upstream: Fragments) -> tuple[Fragment, ...]:
+        """What comes next; nothing when the call is over, or the owner is not the owner any more."""
+        step = asyncio.ensure_future(anext(upstream, ()))
         try:
             while not (await asyncio.wait({step}, timeout=self._idle_s))[0]:
-                if await self._over(sid):
-                    return False
-            ring.publish(step.result())
-            return True
-        except StopAsyncIteration:
-            return False
+                if not await self._look(channel) or _owner(channel.session) != owner:
+                    return ()
+            return step.result()
         finally:
             if not step.done():
                 step.cancel()
                 await asyncio.gather(step, return_exceptions=True)
+
+
+def _owner(session: Session) -> str | None:
+    """Who has the session's fragments now. It is not said of a paused session, whose last owner is only history."""
+    return session.owner if session.status.owned else None

@@ -28,7 +28,7 @@ from deployments.leases import RENEW_SECONDS, Leases
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
 from deployments.settings import Settings
-from deployments.store import NoSuchSession, connect
+from deployments.store import connect
 from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
@@ -58,7 +58,7 @@ class Ingress:
         name = serve.get_replica_context().replica_id.unique_id
         self._sweeper = Sweeper(self._timeline, Leases(self._redis), name)
         self._pool = GeneratorPool(generators)
-        self._hub = Hub(self._pool.watch, self._lost, self._over)
+        self._hub = Hub(self._pool.watch, self._lost, self._timeline)
         self._model: ModelView | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -100,14 +100,6 @@ class Ingress:
             await self._sweeper.fail(sid, dead_owner=owner)
         except RedisError as error:
             log.warning("not failed yet: %s", error)  # the sweeper will, once the store is back
-
-    async def _over(self, sid: str) -> bool:
-        try:
-            return (await self._timeline.session(sid)).status.over
-        except NoSuchSession:
-            return True
-        except RedisError:
-            return False
 
     async def _view(self) -> ModelView:
         if self._model is None:

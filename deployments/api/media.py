@@ -18,7 +18,17 @@ from deployments.video_config import InitSegment, VideoConfig
 PULL_SECONDS = 20.0
 BROKEN_SECONDS = 0.5
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_MP4: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}}}
+MP4: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}}}
+
+
+async def watchable(services: Services, sid: str) -> Session:
+    """The session, if anything can still come of it or is still kept here. Who watches already needs no store."""
+    session = services.hub.session(sid)
+    if session is None:
+        session = await services.timeline.session(sid)
+        if session.status.over:
+            raise FragmentsOver(sid)
+    return session
 
 
 def routes(services: Services) -> APIRouter:
@@ -29,14 +39,7 @@ def routes(services: Services) -> APIRouter:
     async def init_of(session: Session) -> InitSegment:
         return await services.init_segment(VideoConfig(width=session.width, height=session.height, fps=session.fps))
 
-    async def watchable(sid: str) -> Session:
-        """The session, if anything can still come of it or is still kept here."""
-        session = await services.timeline.session(sid)
-        if session.status.over and hub.ring(sid) is None:
-            raise FragmentsOver(sid)
-        return session
-
-    @api.get("/init.mp4", response_class=Response, responses=_MP4)
+    @api.get("/init.mp4", response_class=Response, responses=MP4)
     async def init(sid: str) -> Response:
         """What a player needs before the first fragment. The media type names the codec for MSE."""
         segment = await init_of(await services.timeline.session(sid))
@@ -45,7 +48,7 @@ def routes(services: Services) -> APIRouter:
     @api.get(
         "/fragments",
         response_class=Response,
-        responses={**_MP4, 204: {"description": "Nothing new yet: ask again."}},
+        responses={**MP4, 204: {"description": "Nothing new yet: ask again."}},
     )
     async def fragments(
         sid: str,
@@ -53,24 +56,29 @@ def routes(services: Services) -> APIRouter:
         most_behind: Annotated[
             int, Query(ge=1, le=RING_SIZE, description="You get the next fragment while no more than these are newer.")
         ] = 1,
+        wait: Annotated[
+            float, Query(ge=0, le=PULL_SECONDS, description="Seconds until the answer, if nothing is new by then.")
+        ] = PULL_SECONDS,
     ) -> Response:
-        """The newest fragment (moof + mdat), once there is one after `after`. A slow reader skips by construction."""
+        """The newest fragment (moof + mdat), once there is one after `after`. A slow reader skips by construction.
+
+        Ask just in time with a short `wait`, or hold on with a long one. While a session is queued or paused nothing
+        is new; when it goes on, so do its fragments.
+        """
         with about(sid):
-            # Who watches already needs no store: the picture goes on while Redis is away.
-            owner = "" if hub.ring(sid) else (await watchable(sid)).owner or ""
-            async with hub.watch(sid, owner) as ring:
+            async with hub.watch(await watchable(services, sid)) as ring:
                 newest = -1 if ring.newest is None else ring.newest.chunk
                 if after > newest and after >= (await services.timeline.session(sid)).chunks:
                     raise NoSuchFragment(sid, after)
                 try:
-                    async with asyncio.timeout(PULL_SECONDS):
+                    async with asyncio.timeout(wait):
                         fragment = await ring.next_after(after, most_behind)
                 except TimeoutError:
                     return _nothing_yet()
             if fragment is None:
                 if (await services.timeline.session(sid)).status.over:
                     raise FragmentsOver(sid)
-                # The way to the owner broke. Who is sent away at once asks again at once.
+                # This process stops watching. Who is sent away at once asks again at once.
                 await asyncio.sleep(BROKEN_SECONDS)
                 return _nothing_yet()
         numbers = {
@@ -80,7 +88,7 @@ def routes(services: Services) -> APIRouter:
         }
         return Response(fragment.data, media_type="video/mp4", headers=HEADERS | numbers)
 
-    @api.get("/live.mp4", response_class=Response, responses=_MP4)
+    @api.get("/live.mp4", response_class=Response, responses=MP4)
     async def live(sid: str) -> Response:
         """One endless fragmented MP4 from the live edge on, for curl, ffplay and `<video>`; ends with the session.
 
@@ -88,7 +96,7 @@ def routes(services: Services) -> APIRouter:
         """
         # The start of it: `LiveStream`, in the proxy, goes on with fragments.
         with about(sid):
-            segment = await init_of(await watchable(sid))
+            segment = await init_of(await watchable(services, sid))
         return Response(segment.data, media_type=_media_type(segment), headers=HEADERS)
 
     return api
