@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup serve test test-slow lint format numbers numbers-long chromium
+.PHONY: help setup serve test test-slow lint format numbers numbers-long chromium hls-js
 
 help:
 	@echo "make serve      start the service and print its address"
@@ -20,7 +20,7 @@ help:
 	@echo "make numbers-long  the same for a video of an hour: ten minutes"
 	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
 
-setup: .venv/.installed chromium
+setup: .venv/.installed chromium hls-js
 
 serve: .venv/.installed
 	@exec $(BIN)/longlive serve $(ARGS)
@@ -66,3 +66,6 @@ numbers-long: .venv/.installed
 
 chromium:
 	@bash scripts/install_chromium.sh
+
+hls-js: .venv/.installed
+	@bash scripts/install_hls_js.sh .venv

@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 from redis.exceptions import RedisError
 
 from deployments import logs
-from deployments.api import errors, events, media, sessions
+from deployments.api import errors, events, hls, media, sessions
 from deployments.api.body import BodyGuard
 from deployments.api.models import Health
 from deployments.api.services import Services
@@ -134,7 +134,7 @@ def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncCon
     )
     api.add_middleware(BodyGuard)
     errors.install(api)
-    for routes in (sessions.routes, media.routes, events.routes):
+    for routes in (sessions.routes, media.routes, hls.routes, events.routes):
         api.include_router(routes(services))
 
     @api.get("/healthz", tags=["operation"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -67,7 +69,18 @@ def find_chromium() -> str:
         # Ubuntu's packages are stubs that only say where the browser is.
         if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
             return path
-    sentence = "no Chromium here: `make setup` installs it where it can, else install your system's package"
+    _skip("no Chromium here: `make setup` installs it where it can, else install your system's package")
+
+
+def find_hls_js() -> Path:
+    """The script of hls.js. Skips the calling test without it, except in CI, where that is a failure."""
+    path = Path(sys.prefix) / "share" / "hls.light.min.js"
+    if not path.is_file():
+        _skip("no hls.js here: `make setup` fetches it where it can")
+    return path
+
+
+def _skip(sentence: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)
     pytest.skip(sentence)

@@ -46,6 +46,21 @@ class NoSuchFragment(SessionError):
         return f"Session {self.sid!r} has made no fragment {self.chunk} yet: send the X-Fragment of your last one."
 
 
+class BadReload(SessionError):
+    """An HLS player asks for a playlist that cannot come."""
+
+
+class NoSuchSegment(SessionError):
+    """An HLS player asks for video that is not kept here: not yet, not any more, or never."""
+
+    def __init__(self, sid: str, name: str) -> None:
+        super().__init__(sid, name)
+        self.sid, self.name = sid, name
+
+    def __str__(self) -> str:
+        return f"Session {self.sid!r} has no HLS segment or part {self.name} now: read its playlist again."
+
+
 @dataclass(frozen=True)
 class _Kind:
     """An empty `detail` means that the exception's own text is for people."""
@@ -67,6 +82,8 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     SessionOver: _Kind(HTTPStatus.CONFLICT, "session-over"),
     FragmentsOver: _Kind(HTTPStatus.GONE, "fragments-over"),
     NoSuchFragment: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
+    BadReload: _Kind(HTTPStatus.BAD_REQUEST, "bad-reload"),
+    NoSuchSegment: _Kind(HTTPStatus.NOT_FOUND, "no-such-segment"),
     CursorGone: _Kind(HTTPStatus.GONE, "cursor-gone"),
     BadCursor: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
     PartDown: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "part-down", retry_after_s=2),
