@@ -10,11 +10,12 @@ import pytest
 from redis.exceptions import RedisError
 from redis_store import Store
 
+from deployments.entries import SessionCreated, SessionEnded, SessionStarting
 from deployments.leases import Leases
-from deployments.session import SessionCreated, SessionEnded, SessionState
+from deployments.session import SessionState
 from deployments.store import LIVE_SESSIONS, Fenced, Keys, LeaseHeld, NoSuchSession, SessionOver, connect
 from deployments.sweeper import PATIENCE_SECONDS, Sweeper
-from deployments.timeline import CLAIM_SECONDS
+from deployments.timeline import CLAIM_SECONDS, KEEP_SECONDS
 
 CREATED = SessionCreated(prompt="a fox", seed=1, model="tiny", width=96, height=96, fps=16)
 
@@ -23,6 +24,12 @@ CREATED = SessionCreated(prompt="a fox", seed=1, model="tiny", width=96, height=
 async def sid(store: Store) -> str:
     await store.timeline.create("s1", CREATED)
     return "s1"
+
+
+async def begin(store: Store, sid: str) -> int:
+    fence = await store.leases.claim(sid, "r1")
+    await store.timeline.append_fact(sid, fence, SessionStarting())
+    return fence
 
 
 async def run_out(store: Store, sid: str) -> None:
@@ -95,7 +102,7 @@ def sweeper_of(store: Store, clock: Clock) -> Sweeper:
 async def test_a_session_without_owner_for_long_enough_fails_once(store: Store, sid: str) -> None:
     clock = Clock()
     sweeper = sweeper_of(store, clock)
-    await store.leases.claim(sid, "r1")
+    await begin(store, sid)
     await run_out(store, sid)
     assert await sweeper.sweep() == []
     clock.now += PATIENCE_SECONDS - 0.01
@@ -113,7 +120,7 @@ async def test_a_session_without_owner_for_long_enough_fails_once(store: Store, 
 async def test_an_owner_that_comes_back_in_time_keeps_its_session(store: Store, sid: str) -> None:
     clock = Clock()
     sweeper = sweeper_of(store, clock)
-    fence = await store.leases.claim(sid, "r1")
+    fence = await begin(store, sid)
     for _ in range(3):
         await run_out(store, sid)
         assert await sweeper.sweep() == []
@@ -124,7 +131,7 @@ async def test_an_owner_that_comes_back_in_time_keeps_its_session(store: Store, 
 
 async def test_what_was_seen_before_redis_was_away_fails_nobody(store: Store, sid: str, tmp_path: Path) -> None:
     clock = Clock()
-    await store.leases.claim(sid, "r1")
+    await begin(store, sid)
     await run_out(store, sid)
     away = Leases(connect(f"unix://{tmp_path}/nothing-listens-here"))
     with mock.patch.object(store.leases, "orphans", wraps=store.leases.orphans) as orphans:
@@ -149,6 +156,37 @@ async def test_a_created_session_is_forgotten_unless_somebody_claims_it(store: S
     assert await store.redis.smembers(LIVE_SESSIONS) == {sid}
 
 
+async def test_a_session_given_back_is_as_it_was_for_somebody_else(store: Store, sid: str) -> None:
+    keys = Keys(sid)
+    fence = await store.leases.claim(sid, "r1")
+    await store.leases.release(sid, fence, KEEP_SECONDS)
+    assert not await store.redis.exists(keys.lease, LIVE_SESSIONS)
+    assert {KEEP_SECONDS - 60 < await store.redis.ttl(key) <= KEEP_SECONDS for key in (keys.state, keys.timeline)} == {
+        True
+    }
+    assert (await store.timeline.session(sid)).status is SessionState.queued
+    assert await store.leases.claim(sid, "r2") == fence + 1
+
+
+async def test_who_is_not_the_owner_any_more_gives_nothing_back(store: Store, sid: str) -> None:
+    fence = await store.leases.claim(sid, "r1")
+    await store.leases.claim(sid, "r2", dead_owner="r1")
+    await store.leases.release(sid, fence, KEEP_SECONDS)
+    with pytest.raises(LeaseHeld):
+        await store.leases.claim(sid, "r3")
+    assert await store.redis.ttl(Keys(sid).state) == -1
+    assert await store.redis.smembers(LIVE_SESSIONS) == {sid}
+
+
+async def test_a_claimed_session_that_nobody_began_is_no_orphan_and_is_forgotten(store: Store, sid: str) -> None:
+    await store.leases.claim(sid, "r1")
+    assert await store.leases.orphans() == frozenset()
+    assert await store.redis.smembers(LIVE_SESSIONS) == {sid}, "somebody is about to begin it"
+    await run_out(store, sid)
+    assert await store.leases.orphans() == frozenset()
+    assert not await store.redis.exists(LIVE_SESSIONS)
+
+
 async def test_the_sweeper_forgets_what_is_over_or_never_was(store: Store, sid: str) -> None:
     fence = await store.leases.claim(sid, "r1")
     await store.timeline.append_fact(sid, fence, SessionEnded(reason="requested"))
@@ -158,9 +196,9 @@ async def test_the_sweeper_forgets_what_is_over_or_never_was(store: Store, sid: 
 
 
 async def test_a_known_death_fails_the_session_at_once_and_only_once(store: Store, sid: str) -> None:
-    await store.leases.claim(sid, "r1")
+    await begin(store, sid)
     sweepers = [Sweeper(store.timeline, store.leases, f"ingress-{n}") for n in range(5)]
     assert not await sweepers[0].fail(sid, dead_owner="somebody-else")
     assert sum(await asyncio.gather(*(sweeper.fail(sid, dead_owner="r1") for sweeper in sweepers))) == 1
     types = [entry.type for entry in await store.timeline.read(sid)]
-    assert types == ["session.created", "session.failed"]
+    assert types == ["session.created", "session.starting", "session.failed"]

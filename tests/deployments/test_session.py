@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 
 import pytest
+from fold import created, fold
 
-from deployments.session import (
+from deployments.entries import (
     ENTRY,
-    TRANSITIONS,
     Chunk,
     EndRequested,
     Fact,
-    IllegalTransition,
+    PauseRequested,
     PromptApplied,
     PromptRequested,
+    RecordingFailed,
     SessionCreated,
     SessionEnded,
     SessionFailed,
     SessionLive,
-    SessionState,
+    SessionPaused,
+    SessionResumed,
+    SessionStarting,
     Stalled,
+)
+from deployments.session import (
+    TRANSITIONS,
+    IllegalTransition,
+    SessionState,
+    chunk_at,
     chunk_first_frame,
     chunk_frames,
-    created,
-    fold,
 )
 
 CREATED = SessionCreated(id="5-0", at=5, prompt="a fox", seed=1, model="tiny", width=96, height=96, fps=16)
+PAUSED = SessionPaused(id="12-0", chunk=2, frame=21, media_seconds=1.3125, snapshot="s/snapshots/1-2")
+RESUMED = SessionResumed(id="13-0", chunk=2, frame=21, media_seconds=1.3125)
 APPLIED = PromptApplied(
     id="8-0", prompt_id="p", text="it rains", chunk=2, frame=21, media_seconds=1.3125, latency_ms=700
 )
@@ -40,56 +48,74 @@ def test_chunks_follow_each_other_without_a_gap() -> None:
         assert chunk_first_frame(chunk) + chunk_frames(chunk) == chunk_first_frame(chunk + 1)
 
 
-def test_other_chunk_sizes_and_strides_follow_each_other_too() -> None:
-    for latents, stride in itertools.product((1, 2, 5), (1, 2, 4)):
-        sizes = [chunk_frames(k, latents=latents, stride=stride) for k in range(4)]
-        assert [chunk_first_frame(k, latents=latents, stride=stride) for k in range(4)] == [
-            sum(sizes[:k]) for k in range(4)
-        ]
+def test_a_frame_belongs_to_the_first_chunk_that_does_not_begin_before_it() -> None:
+    for frame in range(500):
+        chunk = chunk_at(frame)
+        assert chunk_first_frame(chunk) >= frame
+        assert chunk == 0 or chunk_first_frame(chunk - 1) < frame
+    assert [chunk_at(chunk_first_frame(k)) for k in range(100)] == list(range(100))
 
 
 def test_the_fold_of_a_whole_life() -> None:
-    session = fold(
-        created("s", CREATED),
+    queued = created("s", CREATED)
+    assert queued.status is SessionState.queued
+    paused = fold(
+        queued,
         [
+            SessionStarting(id="5-1"),
             Chunk(chunk=0, first_frame=0, frames=9, generated_ms=100),
             SessionLive(id="6-0"),
             PromptRequested(id="7-0", prompt_id="p", text="it rains"),
-            Chunk(chunk=1, first_frame=9, frames=12, generated_ms=100, gap_ms=80),
+            Chunk(chunk=1, first_frame=9, frames=12, generated_ms=90, gap_ms=80, slack_ms=0),
             APPLIED,
             Stalled(id="9-0", chunk=1, gap_ms=80),
-            EndRequested(id="10-0"),
-            SessionEnded(id="11-0", reason="requested"),
+            RecordingFailed(id="10-0", reason="full"),
+            PauseRequested(id="11-0"),
+            PAUSED,
         ],
     )
-    assert session.status is SessionState.ended
-    assert (session.prompt, session.reason, session.stalls) == ("it rains", "requested", 1)
-    assert (session.chunks, session.frames, session.media_seconds) == (2, 21, 21 / 16)
-    assert (session.created_at, session.last_event_id) == (5, "11-0")
+    assert (paused.status, paused.snapshot) == (SessionState.paused, "s/snapshots/1-2")
+    assert (paused.slack_ms, paused.generated_ms, paused.record) == (0, 90, False)
+    ended = fold(paused, [RESUMED, EndRequested(id="14-0"), SessionEnded(id="15-0", reason="requested")])
+    assert ended.status is SessionState.ended
+    assert (ended.prompt, ended.reason, ended.stalls) == ("it rains", "requested", 1)
+    assert (ended.chunks, ended.frames, ended.media_seconds) == (2, 21, 21 / 16)
+    assert (ended.created_at, ended.last_event_id) == (5, "15-0")
 
 
 def test_nothing_leaves_a_final_state_and_live_comes_once() -> None:
     for last in (SessionEnded(reason="x"), SessionFailed(reason="x")):
         over = fold(created("s", CREATED), [last])
-        for entry in (SessionLive(), PromptRequested(prompt_id="p", text="t"), APPLIED, last):
+        for entry in (
+            SessionStarting(),
+            SessionLive(),
+            PAUSED,
+            PromptRequested(prompt_id="p", text="t"),
+            APPLIED,
+            last,
+        ):
             with pytest.raises(IllegalTransition):
                 fold(over, [entry])
-    with pytest.raises(IllegalTransition):
-        fold(created("s", CREATED), [SessionLive(), SessionLive()])
+    for twice in ([SessionStarting()] * 2, [SessionStarting(), SessionLive(), SessionLive()], [SessionLive()]):
+        with pytest.raises(IllegalTransition):
+            fold(created("s", CREATED), twice)
 
 
 def test_random_lives_only_take_steps_of_the_table() -> None:
     entries: list[Fact] = [
+        SessionStarting(),
         SessionLive(),
         Stalled(chunk=1, gap_ms=1),
+        PAUSED,
+        RESUMED,
         SessionEnded(reason="x"),
         SessionFailed(reason="x"),
     ]
     rng = random.Random(0)
     seen = set()
-    for _ in range(300):
+    for _ in range(1000):
         session = created("s", CREATED)
-        for _ in range(6):
+        for _ in range(12):
             before = session.status
             try:
                 session = fold(session, [rng.choice(entries)])

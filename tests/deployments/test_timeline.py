@@ -8,30 +8,33 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from fold import created, fold
 from redis.exceptions import RedisError
 from redis_store import Store
 
 from deployments import inbox
-from deployments.redis_server import RedisServer
-from deployments.session import (
+from deployments.entries import (
     Chunk,
     Command,
     EndRequested,
     Fact,
-    IllegalTransition,
     PromptApplied,
     PromptRefused,
     PromptRequested,
     SessionCreated,
     SessionEnded,
     SessionLive,
-    SessionState,
+    SessionPaused,
+    SessionResumed,
+    SessionStarting,
     Stalled,
-    created,
-    fold,
 )
+from deployments.redis_server import RedisServer
+from deployments.session import IllegalTransition, Session, SessionState
 from deployments.store import (
     LIVE_SESSIONS,
+    SESSION_INDEX,
+    WAITING_SESSIONS,
     BadCursor,
     CursorGone,
     Fenced,
@@ -52,12 +55,11 @@ CHUNK = Chunk(chunk=0, first_frame=0, frames=9, generated_ms=80)
 
 
 async def begin(store: Store, sid: str = "s1") -> int:
+    """A session that a generator has taken."""
     await store.timeline.create(sid, CREATED)
-    return await store.leases.claim(sid, "r1")
-
-
-async def chunks(store: Store, sid: str) -> list[Chunk]:
-    return [Chunk.model_validate_json(fields["data"]) for _, fields in await store.redis.xrange(Keys(sid).chunks)]
+    fence = await store.leases.claim(sid, "r1")
+    await store.timeline.append_fact(sid, fence, SessionStarting())
+    return fence
 
 
 async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) -> None:
@@ -67,10 +69,13 @@ async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) 
         APPLIED,
         Stalled(chunk=1, gap_ms=50),
         PromptRefused(prompt_id="p2", reason="empty"),
+        SessionPaused(chunk=2, frame=21, media_seconds=1.3125, snapshot="s1/snapshots/1-2"),
+        SessionResumed(chunk=2, frame=21, media_seconds=1.3125),
         SessionEnded(reason="requested"),
     ]
     await store.timeline.append_chunk("s1", fence, CHUNK)
-    await store.timeline.append_chunk("s1", fence, Chunk(chunk=1, first_frame=9, frames=12, generated_ms=70, gap_ms=50))
+    late = Chunk(chunk=1, first_frame=9, frames=12, generated_ms=70, gap_ms=50, slack_ms=0)
+    await store.timeline.append_chunk("s1", fence, late)
     commands: list[Command] = [ASK, EndRequested()]
     for command in commands:
         await store.timeline.append_command("s1", command)
@@ -78,18 +83,18 @@ async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) 
         await store.timeline.append_fact("s1", fence, fact)
 
     stored = await store.timeline.session("s1")
-    first, *rest = await store.timeline.read("s1")
+    first, starting, *rest = await store.timeline.read("s1")
     assert isinstance(first, SessionCreated)
-    entries: list[Any] = [*await chunks(store, "s1"), *rest]
+    entries: list[Any] = [starting, *await store.timeline.chunks("s1"), *rest]
     assert stored == fold(created("s1", first), entries).model_copy(update={"fence": fence, "owner": "r1"})
     assert [entry.type for entry in rest] == [entry.type for entry in (*commands, *facts)]
     assert stored.created_at == first.at > 0
     assert stored.seed == 2**62
 
 
-async def test_a_created_session_is_starting_and_cannot_be_created_again(store: Store) -> None:
+async def test_a_created_session_is_queued_and_cannot_be_created_again(store: Store) -> None:
     session = await store.timeline.create("s1", CREATED)
-    assert session.status is SessionState.starting
+    assert session.status is SessionState.queued
     assert (session.prompt, session.frames, session.owner) == ("a fox", 0, None)
     with pytest.raises(SessionExists):
         await store.timeline.create("s1", CREATED)
@@ -106,7 +111,11 @@ async def test_a_stale_owner_can_append_nothing(store: Store) -> None:
     with pytest.raises(Fenced):
         await store.timeline.append_fact("s1", old, SessionEnded(reason="requested"))
     await store.timeline.append_fact("s1", new, SessionLive())
-    assert [entry.type for entry in await store.timeline.read("s1")] == ["session.created", "session.live"]
+    assert [entry.type for entry in await store.timeline.read("s1")] == [
+        "session.created",
+        "session.starting",
+        "session.live",
+    ]
 
 
 async def test_unknown_and_ended_sessions_take_nothing(store: Store) -> None:
@@ -143,9 +152,9 @@ async def test_what_an_owner_repeats_with_its_key_is_there_once_even_when_the_se
         if key == "1-2":
             await store.timeline.append_command("s1", ASK)
             assert await store.timeline.append_fact("s1", fence, SessionLive(), key) == ids[0]
-    assert len(await chunks(store, "s1")) == 1
+    assert len(await store.timeline.chunks("s1")) == 1
     types = [entry.type for entry in await store.timeline.read("s1")]
-    assert types == ["session.created", "session.live", "prompt.requested", "prompt.applied", "session.ended"]
+    assert types[2:] == ["session.live", "prompt.requested", "prompt.applied", "session.ended"]
 
 
 async def test_a_write_whose_answer_is_lost_is_not_repeated(redis_server: RedisServer, store: Store) -> None:
@@ -177,7 +186,11 @@ async def test_a_write_whose_answer_is_lost_is_not_repeated(redis_server: RedisS
             with pytest.raises(RedisError):
                 await Timeline(redis, redis).append_command("s1", ASK)
     assert passed == 1
-    assert [entry.type for entry in await store.timeline.read("s1")] == ["session.created", "prompt.requested"]
+    assert [entry.type for entry in await store.timeline.read("s1")] == [
+        "session.created",
+        "session.starting",
+        "prompt.requested",
+    ]
 
 
 async def test_a_session_becomes_live_once(store: Store) -> None:
@@ -200,12 +213,27 @@ async def test_what_a_session_left_expires_together_and_only_after_its_end(store
     assert not await store.redis.smembers(LIVE_SESSIONS)
 
 
+async def test_a_paused_session_has_no_owner_expires_like_one_that_is_over_and_a_claim_keeps_it(store: Store) -> None:
+    fence = await begin(store)
+    await store.timeline.append_fact("s1", fence, SessionLive())
+    await store.timeline.append_chunk("s1", fence, CHUNK)
+    paused = SessionPaused(chunk=1, frame=9, media_seconds=0.5625, snapshot="s1/snapshots/1-1")
+    await store.timeline.append_fact("s1", fence, paused)
+    keys = Keys("s1")
+    kept = [keys.state, keys.timeline, keys.chunks, keys.fence]
+    assert {86_000 < await store.redis.ttl(key) <= 86_400 for key in kept} == {True}
+    assert not await store.redis.exists(keys.lease, LIVE_SESSIONS)
+    assert (await store.timeline.session("s1")).snapshot == paused.snapshot
+    assert await store.leases.claim("s1", "r2") == fence + 1
+    assert {await store.redis.ttl(key) for key in kept} == {-1}
+
+
 async def test_old_chunks_are_trimmed(store: Store) -> None:
     fence = await begin(store)
     for chunk in range(1400):
         await store.timeline.append_chunk("s1", fence, Chunk(chunk=chunk, first_frame=0, frames=12, generated_ms=1))
     assert 1000 <= await store.redis.xlen(Keys("s1").chunks) < 1200
-    assert (await chunks(store, "s1"))[-1].chunk == 1399
+    assert [chunk.chunk for chunk in await store.timeline.chunks("s1", limit=2000)][-1] == 1399
     assert (await store.timeline.session("s1")).chunks == 1400
 
 
@@ -218,7 +246,72 @@ async def test_reading_in_pages_gives_every_entry_once(store: Store) -> None:
         seen += page
         cursor = page[-1].id
     assert [entry.chunk for entry in seen if isinstance(entry, Stalled)] == list(range(7))
-    assert len(seen) == 8
+    assert len(seen) == 9
+
+
+async def test_a_script_is_written_down_with_its_session(store: Store) -> None:
+    script = [PromptRequested(prompt_id=f"p{n}", text="it rains", at_frame=100 * n) for n in (1, 2)]
+    await store.timeline.create("s1", CREATED, script)
+    _, *asked = await store.timeline.read("s1")
+    assert [entry.model_copy(update={"id": "", "at": 0}) for entry in asked] == script
+
+
+async def test_sessions_come_newest_first_in_pages_and_what_is_gone_is_forgotten(store: Store) -> None:
+    sids = [f"s{n}" for n in range(7)]
+    for sid in sids:
+        await store.timeline.create(sid, CREATED)
+        await asyncio.sleep(0.002)  # the index has milliseconds
+    await store.timeline.forget("s2")
+    found: list[Session] = []
+    cursor = ""
+    while page := await store.timeline.sessions(cursor, limit=3):
+        cursor = page[-1][0]
+        found += [session for _, session in page]
+    assert [session.id for session in found] == ["s6", "s5", "s4", "s3", "s1", "s0"]
+    assert len(await store.redis.zrange(SESSION_INDEX, 0, -1)) == 6
+    with pytest.raises(BadCursor):
+        await store.timeline.sessions("(everything")
+
+
+async def test_a_forgotten_session_never_was_and_may_be_created_again(store: Store) -> None:
+    await store.timeline.create("s1", CREATED)
+    await store.timeline.forget("s1")
+    with pytest.raises(NoSuchSession):
+        await store.timeline.read("s1")
+    assert await store.redis.keys("{s1}*") == []
+    await store.timeline.create("s1", CREATED)
+
+
+async def test_a_session_that_waits_is_kept_as_long_as_one_that_is_over(store: Store) -> None:
+    await store.timeline.create("s1", CREATED)
+    await store.timeline.keep("s1")
+    keys = Keys("s1")
+    assert {86_000 < await store.redis.ttl(key) <= 86_400 for key in (keys.state, keys.timeline)} == {True}
+
+
+async def test_a_queued_session_knows_its_place_and_a_taken_one_has_none(store: Store) -> None:
+    for place, sid in enumerate(("s1", "s2")):
+        await store.timeline.create(sid, CREATED)
+        await store.redis.zadd(WAITING_SESSIONS, {sid: place})
+    assert (await store.timeline.session("s2")).queue_position == 2
+    fence = await store.leases.claim("s2", "r1")
+    await store.timeline.append_fact("s2", fence, SessionStarting())
+    assert (await store.timeline.session("s2")).queue_position is None
+
+
+async def test_chunks_are_read_in_pages_after_a_cursor(store: Store) -> None:
+    fence = await begin(store)
+    assert await store.timeline.chunks("s1") == []
+    for chunk in range(5):
+        await store.timeline.append_chunk("s1", fence, Chunk(chunk=chunk, first_frame=0, frames=12, generated_ms=1))
+    first = await store.timeline.chunks("s1", limit=3)
+    rest = await store.timeline.chunks("s1", first[-1].id)
+    assert [chunk.chunk for chunk in first + rest] == list(range(5))
+    await store.redis.xtrim(Keys("s1").chunks, maxlen=1, approximate=False)
+    with pytest.raises(CursorGone):
+        await store.timeline.chunks("s1", first[-1].id)
+    with pytest.raises(NoSuchSession):
+        await store.timeline.chunks("nobody")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +344,7 @@ async def test_a_tail_follows_to_the_end_and_resumes_after_a_cursor(store: Store
     await store.timeline.append_fact("s1", fence, APPLIED)
     last = await store.timeline.append_fact("s1", fence, SessionEnded(reason="requested"))
     assert await followed == [
-        "session.created", "session.live", "prompt.requested", "prompt.applied", "session.ended",
+        "session.created", "session.starting", "session.live", "prompt.requested", "prompt.applied", "session.ended",
     ]  # fmt: skip
     assert await resumed == ["prompt.applied", "session.ended"]
     assert await _types(store.timeline, "s1", last) == []
