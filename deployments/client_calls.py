@@ -1,0 +1,343 @@
+"""What can be asked of the service, call by call: no input or output here, see `client_steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+
+import httpx
+
+from deployments.api.models import (
+    AddPrompt,
+    AtFrame,
+    AtSeconds,
+    CreatedSession,
+    CreateSession,
+    PromptAccepted,
+    PromptList,
+    SessionPage,
+    SessionView,
+    Size,
+    TimedPrompt,
+    TimelinePage,
+)
+from deployments.client_errors import ApiError, NotInTime, PromptNotApplied, SessionNotThere, Unreachable
+from deployments.client_retries import Budget, Retries
+from deployments.client_steps import Call, Give, Items, Read, Request, Series, Sleep
+from deployments.entries import ENTRY, AnyEntry, Mode, Pace
+from deployments.fragments import RING_SIZE
+from deployments.receipts import PromptStatus, Receipt
+from deployments.session import Session, SessionState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+POLL_SECONDS = 0.25
+PAGE = 100
+_ENTRIES = frozenset(kind.model_fields["type"].default for kind in get_args(AnyEntry))
+
+At: TypeAlias = Literal["now"] | float | AtSeconds | AtFrame
+"""When a prompt takes effect. A number is a time of the video in seconds."""
+
+
+class SessionOptions(TypedDict, total=False):
+    """What may be said of a new session beside its prompt; `CreateSession` describes each.
+
+    `script` takes TimedPrompts, or (seconds, text).
+    """
+
+    script: Sequence[TimedPrompt | tuple[float, str]]
+    seed: int
+    fps: int
+    size: Size
+    pace: Pace
+    max_seconds: float
+    record: bool
+    queue: bool
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LiveFragment:
+    """One chunk of the video, `frames` frames from `first_frame` on. `data` plays behind the init segment.
+
+    `skipped`: chunks between the one that was given before and this one, which the reader was too slow for.
+    """
+
+    chunk: int
+    first_frame: int
+    frames: int
+    skipped: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What is in a file: its frames, and how many chunks between them were missed."""
+
+    frames: int
+    skipped: int
+
+
+class SessionRef:
+    """A session of a service, and the right to steer it if there is a token."""
+
+    def __init__(self, retries: Retries, sid: str, control_token: str | None) -> None:
+        self.id = sid
+        self.control_token = control_token
+        self.retries = retries
+
+    def request(self, method: str, below: str = "", **rest: Any) -> Request:
+        """A request to what lies `below` the session, with its token."""
+        bearer = {"Authorization": f"Bearer {self.control_token}"} if self.control_token else {}
+        headers = bearer | rest.pop("headers", {})
+        return Request(method, f"/v1/sessions/{self.id}{below}", headers=headers, **rest)
+
+
+def create(retries: Retries, prompt: str, options: SessionOptions) -> Call[CreatedSession]:
+    fields: dict[str, Any] = {"prompt": prompt, **options}
+    fields["script"] = tuple(_timed(part) for part in options.get("script", ()))
+    ask = CreateSession(**fields)
+    body = ask.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return (yield from retries.ask(CreatedSession, Request("POST", "/v1/sessions", body=body)))
+
+
+def sessions(retries: Retries, status: SessionState | None, labels: Mapping[str, str]) -> Series[SessionView]:
+    params: dict[str, Any] = {"limit": PAGE, "label": [f"{name}:{value}" for name, value in labels.items()]}
+    if status is not None:
+        params["status"] = status.value
+    while True:
+        page = yield from retries.ask(SessionPage, Request("GET", "/v1/sessions", params=params))
+        for view in page.data:
+            yield Give(view)
+        if not page.has_more:
+            return
+        params["after"] = page.next
+
+
+def state(session: SessionRef) -> Call[SessionView]:
+    """The session as it is now."""
+    return (yield from session.retries.ask(SessionView, session.request("GET")))
+
+
+def prompt(
+    session: SessionRef, text: str, at: At = "now", mode: Mode = "recache", blend_seconds: float | None = None
+) -> Call[PromptAccepted]:
+    """Change what the video shows, from the first chunk that begins at `at` or later. `wait_applied` tells when."""
+    when = AtSeconds(seconds=at) if isinstance(at, int | float) else at
+    ask = AddPrompt(text=text, at=when, mode=mode, blend_seconds=blend_seconds)
+    body = ask.model_dump(mode="json", exclude_none=True)
+    return (yield from session.retries.ask(PromptAccepted, session.request("POST", "/prompts", body=body)))
+
+
+def prompts(session: SessionRef) -> Call[list[Receipt]]:
+    """Every follow-up prompt and what became of it, in the order in which they were accepted."""
+    listed = yield from session.retries.ask(PromptList, session.request("GET", "/prompts"))
+    return listed.data
+
+
+def receipt(session: SessionRef, prompt_id: str) -> Call[Receipt]:
+    """What became of one prompt."""
+    return (yield from session.retries.ask(Receipt, session.request("GET", f"/prompts/{prompt_id}")))
+
+
+def cancel(session: SessionRef, prompt_id: str) -> Call[None]:
+    """Take back a prompt that has not taken effect yet."""
+    yield from session.retries.send(session.request("DELETE", f"/prompts/{prompt_id}"))
+
+
+def pause(session: SessionRef) -> Call[None]:
+    """Have the video stand still; `wait("paused")` returns when it does."""
+    yield from session.retries.send(session.request("POST", "/pause", body={}))
+
+
+def resume(session: SessionRef) -> Call[None]:
+    """Have a paused video go on. Raises ApiError `pool-full` when all generators are taken."""
+    yield from session.retries.send(session.request("POST", "/resume", body={}))
+
+
+def end(session: SessionRef) -> Call[None]:
+    """End the video. Repeatable; `wait("ended")` returns when it is over."""
+    yield from session.retries.send(session.request("DELETE"))
+
+
+def timeline(session: SessionRef, after: str = "") -> Series[AnyEntry]:
+    """What was asked of the session and what became of it so far, oldest first, behind the entry `after`."""
+    while True:
+        params = {"limit": PAGE, "after": after}
+        page = yield from session.retries.ask(TimelinePage, session.request("GET", "/timeline", params=params))
+        for entry in page.data:
+            yield Give(entry)
+        if not page.has_more:
+            return
+        after = page.next or after
+
+
+def updates(session: SessionRef, after: str = "") -> Series[AnyEntry | Session]:
+    """Entries of the timeline as they happen, behind that with the id `after`, and between them the session as it is.
+
+    Ends when the session is over. A broken connection is made anew: no entry is missed, and none comes twice.
+    """
+    budget = Budget(session.retries)
+    while True:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        request = session.request("GET", "/events", headers=headers)
+        answer = yield from session.retries.open(request, budget)
+        if answer.status_code == httpx.codes.NO_CONTENT:
+            return
+        events = _EventReader()
+        try:
+            while (part := (yield Read())) is not None:
+                for name, data in events.feed(part):
+                    budget.renew()
+                    if name == "stats":
+                        yield Give(Session.model_validate_json(data, extra="ignore"))
+                    elif name in _ENTRIES:
+                        entry = ENTRY.validate_json(data, extra="ignore")
+                        after = entry.id
+                        yield Give(entry)
+        except httpx.TransportError as error:
+            yield from budget.wait(Unreachable(session.retries.url, error))
+
+
+def events(session: SessionRef, after: str = "") -> Series[AnyEntry]:
+    """The timeline as it happens: all that was and that comes behind the entry `after`, until the session is over."""
+    found = Items(updates(session, after))
+    while (update := (yield from found.next())) is not None:
+        if not isinstance(update, Session):
+            yield Give(update)
+
+
+def wait(session: SessionRef, *states: SessionState | str, timeout: float | None = None) -> Call[SessionView]:
+    """The session, once it is in one of these states. Raises SessionNotThere if it is over in another, NotInTime."""
+    wanted = {SessionState(each) for each in states}
+    until = yield from _deadline(timeout)
+    while (view := (yield from state(session))).status not in wanted:
+        if view.status.over:
+            raise SessionNotThere(f"Session {session.id} is {view.status}: {view.reason}.")
+        yield from _next_look(until, f"Session {session.id} is still {view.status}.")
+    return view
+
+
+def wait_applied(session: SessionRef, prompt_id: str, timeout: float | None = None) -> Call[Receipt]:
+    """The receipt of a prompt, once the video shows it. Raises PromptNotApplied, NotInTime."""
+    until = yield from _deadline(timeout)
+    while (found := (yield from receipt(session, prompt_id))).status.pending:
+        yield from _next_look(until, f"Prompt {prompt_id} is still {found.status}.")
+    if found.status is not PromptStatus.applied:
+        raise PromptNotApplied(prompt_id, found.reason or f"It was {found.status}.")
+    return found
+
+
+def init_segment(session: SessionRef) -> Call[bytes]:
+    """What a player needs before the first fragment."""
+    return (yield from session.retries.send(session.request("GET", "/init.mp4"))).content
+
+
+def fragments(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[LiveFragment]:
+    """The video as it is made: from chunk `after` + 1 on, or from where it is now; until it is over.
+
+    Who is more than `most_behind` chunks behind skips to the newest; each fragment says how many were skipped.
+    """
+    while True:
+        params = {"after": after, "most_behind": most_behind}
+        try:
+            answer = yield from session.retries.send(session.request("GET", "/fragments", params=params))
+        except ApiError as problem:
+            if problem.code == "fragments-over":
+                return
+            if problem.code != "bad-cursor" or after < 0:
+                raise
+            after = -1  # the service lost what we have seen of it: go on from where the video is
+            continue
+        if answer.status_code == httpx.codes.NO_CONTENT:
+            yield Sleep(POLL_SECONDS)
+            continue
+        chunk = int(answer.headers["X-Fragment"])
+        first_frame, count = int(answer.headers["X-First-Frame"]), int(answer.headers["X-Frames"])
+        skipped = max(0, chunk - after - 1) if after >= 0 else 0
+        after = chunk
+        yield Give(LiveFragment(chunk, first_frame, count, skipped, answer.content))
+
+
+def frames(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[NDArray[np.uint8]]:
+    """The pictures of each fragment, [T, H, W, 3]. Needs PyAV; raises ImportError, which says so."""
+    from deployments.client_video import decode
+
+    init = yield from init_segment(session)
+    found = Items(fragments(session, after, most_behind))
+    while (fragment := (yield from found.next())) is not None:
+        yield Give(decode(init, fragment.data))
+
+
+def save(
+    session: SessionRef,
+    path: str | Path,
+    seconds: float | None = None,
+    told: Callable[[LiveFragment], None] | None = None,
+) -> Call[Saved]:
+    """Write the video to an mp4 file from where it is now: `seconds` of it and the rest of a chunk, or to its end.
+
+    The file can be played at any time, also while it is written. `told` is called for each fragment.
+    """
+    from deployments.client_video import moved
+
+    fps = (yield from state(session)).fps
+    init = yield from init_segment(session)
+    found = Items(fragments(session))
+    made = skipped = 0
+    start: int | None = None
+    with Path(path).open("wb") as file:
+        file.write(init)
+        while (fragment := (yield from found.next())) is not None:
+            start = fragment.first_frame if start is None else start
+            file.write(moved(fragment.data, -start))
+            file.flush()
+            made += fragment.frames
+            skipped += fragment.skipped
+            if told is not None:
+                told(fragment)
+            if seconds is not None and fragment.first_frame + fragment.frames - start >= seconds * fps:
+                break
+    return Saved(made, skipped)
+
+
+class _EventReader:
+    """Server-sent events out of bytes. Not by `iter_lines`: that takes characters within a prompt for ends of lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._fields: dict[str, str] = {}
+
+    def feed(self, part: bytes) -> Iterable[tuple[str, str]]:
+        """Name and data of each event that these bytes complete."""
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            name, _, value = line.decode().rstrip("\r").partition(":")
+            if name:
+                self._fields[name] = value.removeprefix(" ")
+            elif line.strip() == b"":
+                fields, self._fields = self._fields, {}
+                if "data" in fields:
+                    yield fields.get("event", ""), fields["data"]
+
+
+def _timed(part: TimedPrompt | tuple[float, str]) -> TimedPrompt:
+    return part if isinstance(part, TimedPrompt) else TimedPrompt(at=AtSeconds(seconds=part[0]), text=part[1])
+
+
+def _deadline(timeout: float | None) -> Call[float | None]:
+    if timeout is None:
+        return None
+    now: float = yield Sleep(0.0)
+    return now + timeout
+
+
+def _next_look(until: float | None, but: str) -> Call[None]:
+    now: float = yield Sleep(POLL_SECONDS)
+    if until is not None and now > until:
+        raise NotInTime(but)

@@ -1,0 +1,349 @@
+"""The client over answers that are made up: what it sends again, what it raises, how it goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from itertools import repeat
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from deployments import client_calls, client_retries
+from deployments.api.models import AtFrame, Links
+from deployments.client import AsyncClient, Client, SessionHandle
+from deployments.client_errors import (
+    ApiError,
+    NotInTime,
+    NotUnderstood,
+    PromptNotApplied,
+    SessionNotThere,
+    Unreachable,
+)
+from deployments.client_retries import Budget, Retries
+from deployments.entries import PromptApplied, SessionCreated, SessionEnded, SessionLive
+from deployments.session import Session
+
+URL = "http://127.0.0.1:1"
+SID = "a1b2"
+VIEW = {
+    "id": SID,
+    "status": "live",
+    "prompt": "a ball",
+    "seed": 7,
+    "model": "tiny",
+    "width": 64,
+    "height": 64,
+    "fps": 16,
+    "created_at": 1,
+    "last_event_id": "1-0",
+    "links": Links.of(SID).model_dump(),
+    "added_by_a_newer_service": True,
+}
+CREATED = SessionCreated(id="1-0", prompt="a ball", seed=7, model="tiny", width=64, height=64, fps=16)
+LIVE, ENDED = SessionLive(id="2-0"), SessionEnded(id="4-0", reason="requested")
+RAIN = PromptApplied(
+    id="3-0", prompt_id="p", text="rain,\u2028then \x85 sun", chunk=2, frame=21, media_seconds=1.3125, latency_ms=9
+)
+Answer = httpx.Response | httpx.TransportError
+
+
+class Script:
+    """Answers requests with what a test says, in order; keeps what was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = iter(answers)
+        self.asked: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        answer = next(self.answers)
+        if isinstance(answer, httpx.TransportError):
+            raise answer
+        return answer
+
+    def client(self, patience: float = 30.0) -> Client:
+        return Client(URL, patience=patience, http=httpx.Client(base_url=URL, transport=httpx.MockTransport(self)))
+
+    def session(self, token: str | None = None) -> SessionHandle:
+        return self.client().session(SID, token)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_retries, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client_calls, "POLL_SECONDS", 0.001)
+
+
+def problem(status: int, code: str, retry_after: str | None = "0") -> httpx.Response:
+    body = {"type": f"urn:{code}", "title": code, "status": status, "detail": f"It is {code}.", "code": code}
+    return httpx.Response(status, json=body, headers={"Retry-After": retry_after} if retry_after else {})
+
+
+def events(*entries: Any, cut: bool = False) -> httpx.Response:
+    """Entries, and sessions as stats, as server-sent events; `cut` off in the middle of one more."""
+    text = "retry: 1000\n\n: still here\n\nevent: something-newer\ndata: {}\n\n"
+    for entry in entries:
+        if isinstance(entry, Session):
+            text += f"event: stats\ndata: {entry.model_dump_json()}\n\n"
+        else:
+            text += f"id: {entry.id}\nevent: {entry.type}\ndata: {entry.model_dump_json()}\n\n"
+    return httpx.Response(200, stream=Parts(text.encode() + b"id: 9-9\nevent: session.li" * cut, cut))
+
+
+class Parts(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in parts of three bytes, which break events and characters."""
+
+    def __init__(self, body: bytes, cut: bool) -> None:
+        self.body, self.cut = body, cut
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (self.body[at : at + 3] for at in range(0, len(self.body), 3))
+        if self.cut:
+            raise httpx.ReadError("cut")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self:
+            yield part
+
+
+def fragment(chunk: int) -> httpx.Response:
+    first = max(0, 12 * chunk - 3)
+    headers = {"X-Fragment": str(chunk), "X-First-Frame": str(first), "X-Frames": "12" if chunk else "9"}
+    return httpx.Response(200, content=b"<%d>" % chunk, headers=headers)
+
+
+def test_importing_the_client_loads_httpx_and_pydantic_and_nothing_heavy() -> None:
+    code = "import sys, deployments.client; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"httpx", "pydantic"} <= set(loaded)
+    heavy = {"torch", "ray", "fastapi", "starlette", "redis", "av", "numpy", "transformers", "longlive"}
+    assert heavy & set(loaded) == set()
+
+
+def test_a_request_is_sent_again_with_the_same_key_until_it_is_answered() -> None:
+    script = Script(
+        httpx.ConnectError("refused"),
+        problem(503, "pool-full"),
+        httpx.Response(502, text="bad gateway"),
+        httpx.Response(500, text="the replica died"),
+        httpx.Response(201, json=VIEW | {"control_token": "secret", "warnings": ["juggles"]}),
+    )
+    session = script.client().create("a ball", seed=7, labels={"team": "red"})
+    assert (session.id, session.control_token) == (SID, "secret")
+    assert session.created is not None
+    assert session.created.warnings == ("juggles",)
+    assert len(script.asked) == 5
+    assert len({request.headers["Idempotency-Key"] for request in script.asked}) == 1
+    assert [json.loads(request.content) for request in script.asked] == 5 * [
+        {"prompt": "a ball", "seed": 7, "labels": {"team": "red"}}
+    ]
+
+
+def test_every_post_has_a_key_of_its_own() -> None:
+    accepted = {"prompt_id": "p", "text": "rain", "status": "accepted", "requested_at": 1, "earliest_frame": 9}
+    script = Script(*(httpx.Response(202, json=accepted) for _ in range(2)))
+    session = script.session("secret")
+    session.prompt("rain", at=2, mode="blend", blend_seconds=1.5)
+    session.prompt("rain", at=AtFrame(frame=45))
+    keys = [request.headers["Idempotency-Key"] for request in script.asked]
+    assert len(set(keys)) == 2
+    assert [request.headers["Authorization"] for request in script.asked] == 2 * ["Bearer secret"]
+    assert json.loads(script.asked[0].content) == {
+        "text": "rain", "at": {"seconds": 2.0}, "mode": "blend", "blend_seconds": 1.5,
+    }  # fmt: skip
+    assert json.loads(script.asked[1].content)["at"] == {"frame": 45}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        problem(404, "no-such-session"),
+        problem(409, "in-the-past"),
+        problem(500, "internal"),
+        problem(503, "pool-full", retry_after="3600"),
+    ],
+)
+def test_what_more_tries_cannot_change_is_raised_at_once(answer: httpx.Response) -> None:
+    script = Script(answer)
+    with pytest.raises(ApiError) as caught:
+        script.session().prompt("rain")
+    told = answer.json()
+    assert (caught.value.status, caught.value.code) == (answer.status_code, told["code"])
+    assert str(caught.value) == told["detail"]
+    assert len(script.asked) == 1
+
+
+def test_an_answer_that_is_no_problem_is_an_error_all_the_same() -> None:
+    with pytest.raises(ApiError, match="answered 418: I am a teapot") as caught:
+        Script(httpx.Response(418, text="I am\na teapot")).session().state()
+    assert (caught.value.status, caught.value.code) == (418, "i'm-a-teapot")
+
+
+def test_tries_end_when_patience_does_and_the_last_error_is_told() -> None:
+    script = Script(*repeat(httpx.ConnectError("refused"), 9))
+    with pytest.raises(Unreachable, match=r"No service answers at http://127.0.0.1:1: refused\. Start one"):
+        script.client(patience=0).session(SID).state()
+    assert len(script.asked) == 1
+
+
+def test_waits_double_up_to_a_bound_with_jitter_and_heed_what_the_service_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_retries, "FIRST_WAIT", 0.25)
+    lost = Unreachable(URL, OSError())
+
+    def waits(jitter: float, *problems: Exception) -> list[float]:
+        budget = Budget(Retries(URL, 1000, lambda: jitter))
+        return [next(budget.wait(each)).seconds for each in problems]  # type: ignore[arg-type,union-attr]
+
+    assert waits(0.5, *repeat(lost, 7)) == [0.25, 0.5, 1, 2, 4, 4, 4]
+    assert waits(0.0, lost, lost) == [0.125, 0.25]
+    assert waits(1.0, lost, lost) == [0.375, 0.75]
+    assert waits(0.5, ApiError(503, "pool-full", "", retry_after=7.0), lost) == [7.0, 0.5]
+
+
+def test_another_answer_than_the_api_gives_is_not_understood() -> None:
+    with pytest.raises(NotUnderstood, match="answered with what this client does not know"):
+        Script(httpx.Response(200, text="<html>")).session().state()
+
+
+def test_what_cannot_be_asked_is_not_sent() -> None:
+    script = Script()
+    with pytest.raises(ValidationError, match="max_seconds"):
+        script.client().create("a ball", pace="offline")
+    with pytest.raises(ValidationError, match="leave it out"):
+        script.session().prompt("rain", blend_seconds=2)
+    assert script.asked == []
+
+
+def test_a_list_goes_on_through_all_its_pages() -> None:
+    def page(sid: str, following: str | None) -> httpx.Response:
+        return httpx.Response(200, json={"data": [VIEW | {"id": sid}], "has_more": bool(following), "next": following})
+
+    script = Script(page("a", "cursor"), problem(503, "store-unavailable"), page("b", None))
+    found = script.client().sessions(labels={"team": "red", "shot": "3"})
+    assert [view.id for view in found] == ["a", "b"]
+    assert [request.url.params.get("after") for request in script.asked] == [None, "cursor", "cursor"]
+    assert script.asked[2].url.params.get_list("label") == ["team:red", "shot:3"]
+
+
+def test_events_go_on_after_a_cut_and_none_is_missed_or_comes_twice() -> None:
+    script = Script(
+        events(CREATED, LIVE, cut=True),
+        httpx.ConnectError("refused"),
+        problem(503, "store-unavailable"),
+        events(RAIN),
+        events(ENDED),
+        httpx.Response(204),
+    )
+    assert list(script.session().events()) == [CREATED, LIVE, RAIN, ENDED]
+    cursors = [request.headers.get("Last-Event-ID") for request in script.asked]
+    assert cursors == [None, "2-0", "2-0", "2-0", "3-0", "4-0"]
+
+
+def test_updates_hold_the_session_between_the_events() -> None:
+    session = Session.model_validate(VIEW, extra="ignore")
+    script = Script(events(CREATED, session, LIVE), httpx.Response(204))
+    assert list(script.session().updates()) == [CREATED, session, LIVE]
+
+
+def test_a_cursor_that_was_trimmed_is_an_error_and_not_a_gap() -> None:
+    with pytest.raises(ApiError) as caught:
+        list(Script(problem(410, "cursor-gone")).session().events(after="1-0"))
+    assert caught.value.code == "cursor-gone"
+
+
+def test_events_of_a_service_that_stays_away_end_with_an_error() -> None:
+    script = Script(events(CREATED, cut=True), *repeat(httpx.ConnectError("refused"), 9))
+    followed = script.client(patience=0.02).session(SID).events()
+    assert next(followed) == CREATED
+    with pytest.raises(Unreachable):
+        next(followed)
+    assert 1 < len(script.asked) < 9
+
+
+def test_fragments_say_what_was_skipped_and_end_with_the_video() -> None:
+    script = Script(
+        fragment(3),
+        httpx.Response(204),
+        fragment(4),
+        httpx.ReadError("cut"),
+        fragment(7),
+        problem(400, "bad-cursor"),
+        fragment(1),
+        problem(410, "fragments-over"),
+    )
+    found = list(script.session().fragments())
+    assert [(each.chunk, each.skipped, each.data) for each in found] == [
+        (3, 0, b"<3>"), (4, 0, b"<4>"), (7, 2, b"<7>"), (1, 0, b"<1>"),
+    ]  # fmt: skip
+    assert (found[1].first_frame, found[1].frames) == (45, 12)
+    asked = [request.url.params["after"] for request in script.asked]
+    assert asked == ["-1", "3", "3", "4", "4", "7", "-1", "1"]
+
+
+def receipt(status: str, **more: Any) -> httpx.Response:
+    return httpx.Response(200, json={"prompt_id": "p", "text": "rain", "status": status, "requested_at": 1} | more)
+
+
+def test_a_prompt_is_waited_for_until_the_video_shows_it() -> None:
+    script = Script(receipt("accepted"), receipt("scheduled", chunk=2, frame=21), receipt("applied", chunk=2, frame=21))
+    assert script.session().wait_applied("p").frame == 21
+
+
+@pytest.mark.parametrize(("status", "why"), [("refused", "The video ended."), ("cancelled", "It was cancelled.")])
+def test_a_prompt_that_never_takes_effect_is_an_error(status: str, why: str) -> None:
+    script = Script(receipt("accepted"), receipt(status, reason=why if status == "refused" else None))
+    with pytest.raises(PromptNotApplied, match=why):
+        script.session().wait_applied("p")
+
+
+def test_waiting_ends_in_time_or_when_it_is_in_vain() -> None:
+    script = Script(*repeat(httpx.Response(200, json=VIEW), 99))
+    with pytest.raises(NotInTime, match="still live"):
+        script.session().wait("paused", timeout=0.01)
+    over = httpx.Response(200, json=VIEW | {"status": "failed", "reason": "The generator is gone"})
+    with pytest.raises(SessionNotThere, match="failed: The generator is gone"):
+        Script(over).session().wait("live")
+
+
+def test_pictures_without_the_library_for_them_are_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    frames = Script(httpx.Response(200, content=b"init"), fragment(0)).session().frames()
+    with pytest.raises(ImportError, match="pip install av"):
+        next(frames)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"])
+def test_proxies_of_the_environment_are_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.invalid:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert not Client(url).http.trust_env
+    assert Client("http://video.example").http.trust_env
+
+
+async def test_the_awaiting_client_does_the_same() -> None:
+    script = Script(
+        httpx.ConnectError("refused"),
+        httpx.Response(201, json=VIEW | {"control_token": "secret"}),
+        events(CREATED, LIVE, cut=True),
+        events(RAIN),
+        httpx.Response(204),
+        fragment(0),
+        problem(410, "fragments-over"),
+    )
+    http = httpx.AsyncClient(base_url=URL, transport=httpx.MockTransport(script))
+    async with AsyncClient(URL, http=http) as client:
+        session = await client.create("a ball")
+        assert session.control_token == "secret"
+        assert [entry async for entry in session.events()] == [CREATED, LIVE, RAIN]
+        assert [each.chunk async for each in session.fragments()] == [0]
+    assert not http.is_closed, "it is the caller's"
+    await http.aclose()
