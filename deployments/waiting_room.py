@@ -69,7 +69,9 @@ class WaitingRoom:
 
     async def run(self, take: Take, give_up: GiveUp, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         """Serve the queue until cancelled. An empty one costs one read each `pause_seconds`."""
-        while True:
+        task = asyncio.current_task()
+        # redis-py waits with wait_for, and on Python 3.11 that one loses a cancellation that comes with the answer.
+        while task is None or not task.cancelling():
             try:
                 await self.serve_once(take, give_up)
             except RedisError as error:
