@@ -174,7 +174,7 @@ class Hub:
 
     async def _next(self, channel: _Channel, owner: str, upstream: Fragments) -> tuple[Fragment, ...]:
         """What comes next; nothing when the call is over, or the owner is not the owner any more."""
-        step = asyncio.ensure_future(anext(upstream, ()))
+        step = asyncio.ensure_future(_one(upstream))
         try:
             while not (await asyncio.wait({step}, timeout=self._idle_s))[0]:
                 if not await self._look(channel) or _owner(channel.session) != owner:
@@ -184,6 +184,10 @@ class Hub:
             if not step.done():
                 step.cancel()
                 await asyncio.gather(step, return_exceptions=True)
+
+
+async def _one(upstream: Fragments) -> tuple[Fragment, ...]:
+    return await anext(upstream, ())
 
 
 def _owner(session: Session) -> str | None:

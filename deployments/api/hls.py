@@ -68,11 +68,13 @@ def routes(services: Services) -> APIRouter:
     @api.get("/{segment:int}.{part:int}.m4s", response_class=Response, responses=MP4)
     async def one_part(sid: str, segment: int, part: int) -> Response:
         """One part. The next one that the playlist hints at is answered when it is there."""
+        if part >= len(hls.chunks_of(segment)):
+            raise NoSuchSegment(sid, f"{segment}.{part}")
         chunk = hls.chunk_at(segment, part)
         with about(sid):
             async with hub.watch(await watchable(services, sid)) as ring:
                 newest = -1 if ring.newest is None else ring.newest.chunk
-                if part < len(hls.chunks_of(segment)) and chunk <= newest + hls.PARTS:
+                if chunk <= newest + hls.PARTS:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(PULL_SECONDS):
                             await ring.reach(chunk)
