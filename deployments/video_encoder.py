@@ -15,7 +15,7 @@ import numpy as np
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from deployments import fmp4
+from deployments import fmp4, images
 from deployments.video_config import InitSegment, VideoConfig
 
 if TYPE_CHECKING:
@@ -86,3 +86,7 @@ class VideoEncoder:
 
     async def init(self, config: VideoConfig) -> InitSegment:
         return await asyncio.to_thread(init_segment, config)
+
+    async def thumbnail(self, pixels: NDArray[np.uint8]) -> bytes:
+        """One frame [H, W, 3] as a small WebP."""
+        return await asyncio.to_thread(images.thumbnail, pixels)
