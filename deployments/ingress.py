@@ -1,40 +1,35 @@
-"""The deployment behind the HTTP proxy: the API and the page, one hub, one sweeper."""
+"""The deployment behind the HTTP proxy: the API and the page, one hub, one sweeper, one waiting room."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import fastapi_offline
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
-from fastapi.staticfiles import StaticFiles
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from redis.exceptions import RedisError
 
 from deployments import logs
-from deployments.api import errors, events, hls, media, sessions
-from deployments.api.body import BodyGuard
-from deployments.api.models import Health
+from deployments.api.build import build_api
 from deployments.api.services import Services
 from deployments.calls import ask
+from deployments.entries import SessionFailed
 from deployments.hub import Hub
+from deployments.idempotency import IdempotencyKeys
 from deployments.leases import RENEW_SECONDS, Leases
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
 from deployments.settings import Settings
+from deployments.steering import Steering
 from deployments.store import connect
 from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
+from deployments.waiting_room import WaitingRoom
 
-DOCS_FILES = Path(fastapi_offline.__file__).parent / "static"
-WEB = Path(__file__).parent / "web"
 log = logging.getLogger(__name__)
 
 
@@ -58,6 +53,7 @@ class Ingress:
         name = serve.get_replica_context().replica_id.unique_id
         self._sweeper = Sweeper(self._timeline, Leases(self._redis), name)
         self._pool = GeneratorPool(generators)
+        self._waiting = WaitingRoom(self._redis)
         self._hub = Hub(self._pool.watch, self._lost, self._timeline)
         self._model: ModelView | None = None
 
@@ -65,6 +61,10 @@ class Ingress:
         services = Services(
             timeline=self._timeline,
             generators=self._pool,
+            waiting=self._waiting,
+            steering=Steering(self._redis),
+            idempotency=IdempotencyKeys(self._redis),
+            conclude=self._sweeper.conclude,
             hub=self._hub,
             model=self._view,
             unread_words=self._unread_words,
@@ -75,12 +75,16 @@ class Ingress:
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(self._sweep(), name="sweep")
+        loops = [
+            asyncio.create_task(self._sweep(), name="sweep"),
+            asyncio.create_task(self._waiting.run(self._pool.take, self._give_up), name="waiting room"),
+        ]
         try:
             yield
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
             await self._hub.close()
             await self._redis.aclose()
             await self._blocking.aclose()
@@ -94,6 +98,9 @@ class Ingress:
                 log.warning("no sweep: %s", error)
             except Exception:
                 log.exception("no sweep")  # and the next one all the same: nobody else fails what has lost its owner
+
+    async def _give_up(self, sid: str, reason: str) -> None:
+        await self._sweeper.conclude(sid, SessionFailed(reason=reason))
 
     async def _lost(self, sid: str, owner: str) -> None:
         try:
@@ -121,48 +128,3 @@ class Ingress:
             await self._init_segment(VideoConfig(width=view.width, height=view.height, fps=view.fps))
 
         await asyncio.gather(self._redis.ping(), self._pool.ready(), encoders())
-
-
-def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
-    """The whole API over some services. `/docs` describes it."""
-    api = FastAPI(
-        title="LongLive",
-        summary="Endless video that follows your words while you watch.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
-    api.add_middleware(BodyGuard)
-    errors.install(api)
-    for routes in (sessions.routes, media.routes, hls.routes, events.routes):
-        api.include_router(routes(services))
-
-    @api.get("/healthz", tags=["operation"])
-    async def healthz() -> Health:
-        """This process answers."""
-        return Health(status="ok")
-
-    @api.get("/readyz", tags=["operation"])
-    async def readyz() -> Health:
-        """Store, generators and both encoders answer: sessions can be created and watched."""
-        await services.ready()
-        return Health(status="ready")
-
-    @api.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(WEB / "index.html")
-
-    @api.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        # FastAPI's own page loads its scripts from elsewhere, and is blank where there is no Internet.
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="LongLive API",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon.png",
-        )
-
-    api.mount("/docs/assets", StaticFiles(directory=DOCS_FILES), name="docs-assets")
-    api.mount("/assets", StaticFiles(directory=WEB), name="assets")
-    return api

@@ -1,4 +1,4 @@
-"""What fails the sessions whose owner is gone, so that nobody waits for their video."""
+"""What ends sessions that no generator holds: those whose owner is gone, and those that wait and are given up."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from deployments.entries import SessionFailed
+from deployments.entries import SessionEnded, SessionFailed
 from deployments.leases import LEASE_SECONDS, Leases
 from deployments.logs import about
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
-from deployments.timeline import Timeline
+from deployments.timeline import KEEP_SECONDS, Timeline
 
 PATIENCE_SECONDS = LEASE_SECONDS + 2.0
 """So long a session must be without an owner: owners find a Redis that was away again within a renewal or two."""
@@ -45,13 +45,29 @@ class Sweeper:
         return failed
 
     async def fail(self, sid: str, *, dead_owner: str = "") -> bool:
-        """End a session whose owner is gone, at once where `dead_owner` is known to be dead. False: not ours to end."""
+        """Fail a session whose owner is gone, at once where `dead_owner` is known to be dead.
+
+        False: somebody holds it, or nobody should: a paused one misses no owner.
+        """
+        gone = SessionFailed(reason="The replica that made this video is gone. Start a new session.")
+        return await self._settle(sid, gone, dead_owner=dead_owner, only_owned=True)
+
+    async def conclude(self, sid: str, fact: SessionEnded | SessionFailed) -> bool:
+        """End a session that no generator holds: one that waits or is paused. False: one holds it, or it is over."""
+        return await self._settle(sid, fact)
+
+    async def _settle(
+        self, sid: str, fact: SessionEnded | SessionFailed, *, dead_owner: str = "", only_owned: bool = False
+    ) -> bool:
         with about(sid):
             try:
                 fence = await self._leases.claim(sid, self._name, dead_owner=dead_owner)
-                reason = "The replica that made this video is gone. Start a new session."
-                await self._timeline.append_fact(sid, fence, SessionFailed(reason=reason))
+                # Nobody else changes it from here on.
+                if only_owned and not (await self._timeline.session(sid)).status.owned:
+                    await self._leases.release(sid, fence, KEEP_SECONDS)
+                    return False
+                await self._timeline.append_fact(sid, fence, fact)
             except (LeaseHeld, SessionOver, NoSuchSession, Fenced):
                 return False
-            log.warning("session failed: its owner is gone")
+            log.warning("session over, without a generator: %s", fact.reason)
             return True

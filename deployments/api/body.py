@@ -31,7 +31,8 @@ class BodyGuard:
             await _too_large(scope, receive, send)
             return
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
+        nothing = not kind and declared == "0" and "transfer-encoding" not in headers
+        if kind != "application/json" and not nothing:
             answer = problem(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "not-json",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -12,13 +12,17 @@ import redis.exceptions
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
 from deployments.api.models import Problem
+from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, NotLive, Pausing, PromptDone, Unsuitable
 from deployments.calls import PartDown
+from deployments.idempotency import KeyInUse, KeyReused
 from deployments.pool import PoolFull
-from deployments.store import BadCursor, CursorGone, NoSuchSession, SessionError, SessionOver
+from deployments.steering import TokenMissing, TokenWrong
+from deployments.store import BadCursor, CursorGone, LeaseHeld, NoSuchSession, SessionError, SessionOver
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -69,6 +73,7 @@ class _Kind:
     code: str
     detail: str = ""
     retry_after_s: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _STORE = _Kind(
@@ -80,6 +85,22 @@ _STORE = _Kind(
 _KINDS: Mapping[type[Exception], _Kind] = {
     NoSuchSession: _Kind(HTTPStatus.NOT_FOUND, "no-such-session"),
     SessionOver: _Kind(HTTPStatus.CONFLICT, "session-over"),
+    TokenMissing: _Kind(HTTPStatus.UNAUTHORIZED, "not-authorized", headers={"WWW-Authenticate": "Bearer"}),
+    TokenWrong: _Kind(HTTPStatus.FORBIDDEN, "not-yours"),
+    InThePast: _Kind(HTTPStatus.CONFLICT, "in-the-past"),
+    AfterTheEnd: _Kind(HTTPStatus.CONFLICT, "after-the-end"),
+    NoSuchPrompt: _Kind(HTTPStatus.NOT_FOUND, "no-such-prompt"),
+    PromptDone: _Kind(HTTPStatus.CONFLICT, "prompt-done"),
+    NotLive: _Kind(HTTPStatus.CONFLICT, "not-live", retry_after_s=1),
+    Pausing: _Kind(HTTPStatus.CONFLICT, "pausing", retry_after_s=1),
+    LeaseHeld: _Kind(
+        HTTPStatus.CONFLICT,
+        "being-taken",
+        "A generator is taking this session at this very moment. Read it in a moment to see how that went.",
+        retry_after_s=1,
+    ),
+    KeyReused: _Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
+    KeyInUse: _Kind(HTTPStatus.CONFLICT, "in-progress", retry_after_s=1),
     FragmentsOver: _Kind(HTTPStatus.GONE, "fragments-over"),
     NoSuchFragment: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
     BadReload: _Kind(HTTPStatus.BAD_REQUEST, "bad-reload"),
@@ -104,16 +125,56 @@ _HTTP_DETAILS: Mapping[int, str] = {
 }
 
 
-def problem(
-    status: HTTPStatus,
-    code: str,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    errors: list[dict[str, Any]] | None = None,
-) -> JSONResponse:
+_INVALID = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request"
+_BAD_JSON = HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Send one JSON object."
+
+
+def problem(status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem+json response."""
-    body = Problem(
+    return _response(_problem(status, code, detail), headers or {})
+
+
+def install(api: FastAPI) -> None:
+    """Make `api` answer every exception with a problem."""
+    for kind in (*_KINDS, PoolFull, Unsuitable, RequestValidationError, HTTPException):
+        api.add_exception_handler(kind, _answer)
+    api.add_exception_handler(Exception, _unknown)
+
+
+def answer(error: Exception) -> JSONResponse:
+    """The response that says an exception."""
+    return _response(*explain(error))
+
+
+def explain(error: Exception) -> tuple[Problem, Mapping[str, str]]:
+    """What an exception means for who asked, and the headers that go with it."""
+    match error:
+        case PoolFull(retry_after_s=seconds):
+            full = f"All sessions this service can keep at full speed are taken. Try again in {seconds} seconds."
+            about = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "pool-full", full)
+            return about, {"Retry-After": str(seconds)}
+        case Unsuitable(faults=faults):
+            errors = [{"where": where, "what": what, "kind": "not_offered"} for where, what in faults]
+            return _problem(*_INVALID, str(error), errors), {}
+        case RequestValidationError() | ValidationError():
+            return _invalid(error), {}
+        case HTTPException():
+            return _http(error), error.headers or {}
+    kind = next((_KINDS[base] for base in type(error).__mro__ if base in _KINDS), None)
+    if kind is None:
+        return _problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something broke on our side, and the log says what. Try again; if it stays, report it with the time.",
+        ), {}
+    # An error from another process comes wrapped; its cause is the one that was raised there.
+    detail = kind.detail or str(getattr(error, "cause", error))
+    again = {} if kind.retry_after_s is None else {"Retry-After": str(kind.retry_after_s)}
+    return _problem(kind.status, kind.code, detail), {**again, **kind.headers}
+
+
+def _problem(status: HTTPStatus, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+    return Problem(
         type=f"urn:longlive:problem:{code}",
         title=status.phrase,
         status=status,
@@ -121,76 +182,37 @@ def problem(
         code=code,
         errors=errors,
     )
-    everywhere = {"Cache-Control": "no-store"} | dict(headers or {})
-    return JSONResponse(body.model_dump(exclude_none=True), status, headers=everywhere, media_type=MEDIA_TYPE)
 
 
-def install(api: FastAPI) -> None:
-    """Make `api` answer every exception with a problem."""
-    for kind in _KINDS:
-        api.add_exception_handler(kind, _known(_KINDS[kind]))
-    api.add_exception_handler(PoolFull, _pool_full)
-    api.add_exception_handler(RequestValidationError, _invalid)
-    api.add_exception_handler(HTTPException, _http)
-    api.add_exception_handler(Exception, _unknown)
+def _response(said: Problem, headers: Mapping[str, str]) -> JSONResponse:
+    everywhere = {"Cache-Control": "no-store", **headers}
+    return JSONResponse(said.model_dump(exclude_none=True), said.status, headers=everywhere, media_type=MEDIA_TYPE)
 
 
-def _known(kind: _Kind) -> Callable[[Request, Exception], JSONResponse]:
-    headers = {} if kind.retry_after_s is None else {"Retry-After": str(kind.retry_after_s)}
-
-    def answer(_: Request, error: Exception) -> JSONResponse:
-        # An error from another process comes wrapped; its cause is the one that was raised there.
-        detail = kind.detail or str(getattr(error, "cause", error))
-        return problem(kind.status, kind.code, detail, headers=headers)
-
-    return answer
+def _answer(_: Request, error: Exception) -> JSONResponse:
+    return answer(error)
 
 
-def _pool_full(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, PoolFull)
-    return problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "pool-full",
-        f"All sessions this service can keep at full speed are taken. Try again in {error.retry_after_s} seconds.",
-        headers={"Retry-After": str(error.retry_after_s)},
-    )
+def _unknown(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer(error)
 
 
-def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+def _invalid(error: RequestValidationError | ValidationError) -> Problem:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return _bad_json()
+        return _problem(*_BAD_JSON)
     errors = [
         {"where": ".".join(str(part) for part in fault["loc"]), "what": fault["msg"], "kind": fault["type"]}
         for fault in faults
     ]
     said = "; ".join(f"{fault['where']}: {fault['what']}" for fault in errors[:5])
-    return problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid-request",
-        f"Correct these fields and send the request again: {said}.",
-        errors=errors,
-    )
+    return _problem(*_INVALID, f"Correct these fields and send the request again: {said}.", errors)
 
 
-def _bad_json() -> JSONResponse:
-    return problem(HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Send one JSON object.")
-
-
-def _http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+def _http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that json cannot read for other reasons
-        return _bad_json()
+        return _problem(*_BAD_JSON)
     code = status.phrase.lower().replace(" ", "-")
-    return problem(status, code, _HTTP_DETAILS.get(status, str(error.detail)), headers=error.headers)
-
-
-def _unknown(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal",
-        "Something broke on our side, and the log says what. Try again; if it stays, report it with the time.",
-    )
+    return _problem(status, code, _HTTP_DETAILS.get(status, str(error.detail)))

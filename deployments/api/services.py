@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from deployments.entries import SessionEnded
 from deployments.hub import Hub
+from deployments.idempotency import IdempotencyKeys
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
+from deployments.steering import Steering
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
+from deployments.waiting_room import WaitingRoom
 
 
 @dataclass(frozen=True)
 class Services:
-    """`model`, `unread_words` and `init_segment` ask other deployments; `ready` raises unless every part answers."""
+    """`model`, `unread_words` and `init_segment` ask other deployments; `ready` raises unless every part answers.
+
+    `conclude` ends a session that no generator holds; False: one does.
+    """
 
     model: Callable[[], Awaitable[ModelView]]
     timeline: Timeline
     generators: GeneratorPool
+    waiting: WaitingRoom
+    steering: Steering
+    idempotency: IdempotencyKeys
+    conclude: Callable[[str, SessionEnded], Awaitable[bool]]
     hub: Hub
     unread_words: Callable[[str], Awaitable[UnreadWords]]
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from api_parts import Parts, client_of
 from redis_store import Store
 from service_client import PROMPT, Client
 from service_process import ServiceProcess
@@ -28,6 +29,18 @@ async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
     async with connect(redis_server.url) as redis, connect(redis_server.url, blocking=True) as blocking:
         await redis.flushall()
         yield Store(redis, Timeline(redis, blocking), Leases(redis, lease_seconds=3600))
+
+
+@pytest.fixture
+def parts(store: Store) -> Parts:
+    return Parts(store)
+
+
+@pytest.fixture
+async def http(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
+    """The API over `parts`, without a network."""
+    async with client_of(parts) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

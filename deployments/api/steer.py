@@ -1,0 +1,160 @@
+"""What a session's creator may ask of it, for the routes and the WebSocket alike."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+from redis.exceptions import RedisError
+
+from deployments.api.create import new_prompt_id
+from deployments.api.models import AddPrompt, PromptAccepted
+from deployments.api.prompt_times import earliest_frame, frame_of, requested
+from deployments.api.refusals import NoSuchPrompt, NotLive, Pausing, PromptDone
+from deployments.api.services import Services
+from deployments.api.warn import warnings_of
+from deployments.entries import (
+    AnyEntry,
+    EndRequested,
+    PauseRefused,
+    PauseRequested,
+    PromptCancelRequested,
+    SessionEnded,
+    SessionPaused,
+)
+from deployments.logs import about
+from deployments.receipts import PromptStatus, Receipt, receipts
+from deployments.session import Session, SessionState
+from deployments.store import SessionOver
+from deployments.timeline import Timeline, parse_cursor
+
+_PAGE = 1000
+
+log = logging.getLogger(__name__)
+
+
+async def authorized(services: Services, sid: str, token: str | None) -> Session:
+    """The session, for who may steer it. Raises NoSuchSession, TokenMissing, TokenWrong, in this order."""
+    session = await services.timeline.session(sid)
+    await services.steering.check(sid, token)
+    return session
+
+
+async def add_prompt(services: Services, session: Session, ask: AddPrompt) -> PromptAccepted:
+    """Raises SessionOver, InThePast, AfterTheEnd."""
+    sid = session.id
+    with about(sid):
+        _not_over(session)
+        told = await warnings_of(services, [ask.text])
+        # Read before the prompt is written: it cannot take effect earlier, and what is written must be answered.
+        session = await services.timeline.session(sid)
+        earliest = earliest_frame(session, frame_of(ask, session.fps))
+        prompt = requested(ask, new_prompt_id(), session.fps, told[ask.text])
+        entry_id = await services.timeline.append_command(sid, prompt)
+        await _ring(services, session)
+    [receipt] = receipts([prompt.model_copy(update={"id": entry_id, "at": parse_cursor(entry_id)[0]})])
+    return PromptAccepted(**receipt.model_dump(), earliest_frame=earliest)
+
+
+async def find_prompts(services: Services, sid: str) -> list[Receipt]:
+    """Raises NoSuchSession."""
+    return receipts([entry async for entry in _entries(services.timeline, sid)])
+
+
+async def find_prompt(services: Services, sid: str, prompt_id: str) -> Receipt:
+    """Raises NoSuchSession, NoSuchPrompt."""
+    for receipt in await find_prompts(services, sid):
+        if receipt.prompt_id == prompt_id:
+            return receipt
+    raise NoSuchPrompt(sid, prompt_id)
+
+
+async def cancel_prompt(services: Services, session: Session, prompt_id: str) -> Receipt:
+    """Ask for a prompt not to be applied; gives its receipt. Raises NoSuchPrompt, PromptDone."""
+    with about(session.id):
+        receipt = await find_prompt(services, session.id, prompt_id)
+        if receipt.status is PromptStatus.cancelled:
+            return receipt
+        if not receipt.status.pending:
+            raise PromptDone(receipt)
+        await services.timeline.append_command(session.id, PromptCancelRequested(prompt_id=prompt_id))
+        await _ring(services, session)
+    return receipt
+
+
+async def pause(services: Services, session: Session) -> Session:
+    """Have the video stand still from its next chunk on; gives the session as it is. Raises SessionOver, NotLive."""
+    with about(session.id):
+        _not_over(session)
+        if session.status is SessionState.paused:
+            return session
+        if session.status is not SessionState.live:
+            raise NotLive(session.id, session.status)
+        await services.timeline.append_command(session.id, PauseRequested())
+        await _ring(services, session)
+    return session
+
+
+async def resume(services: Services, session: Session) -> Session:
+    """Have a paused video go on; one that was not paused goes on anyway.
+
+    Raises SessionOver, Pausing, PoolFull, LeaseHeld, PartDown, TimeoutError.
+    """
+    with about(session.id):
+        _not_over(session)
+        if session.status is SessionState.paused:
+            return await services.generators.take(session.id)
+        if session.status is SessionState.live and await _is_pausing(services.timeline, session.id):
+            raise Pausing(session.id)
+    return session
+
+
+async def end(services: Services, session: Session) -> None:
+    """Have the video end; one that nobody makes ends at once."""
+    if session.status.over:
+        return
+    with about(session.id):
+        try:
+            await services.timeline.append_command(session.id, EndRequested())
+        except SessionOver:
+            return
+        await services.waiting.leave(session.id)
+        if not session.status.owned and await services.conclude(session.id, SessionEnded(reason="requested")):
+            return
+        # Whoever has just taken it reads all that was asked; this is only for its haste.
+        await _ring(services, await services.timeline.session(session.id))
+
+
+def _not_over(session: Session) -> None:
+    if session.status.over:
+        raise SessionOver(session.id, session.status)
+
+
+async def _ring(services: Services, session: Session) -> None:
+    if session.owner is None:
+        return
+    try:
+        await services.timeline.ring(session.owner, session.id)
+    except RedisError as error:
+        log.warning("not rung: %s", error)  # it is written, and owners look by themselves every few seconds
+
+
+async def _entries(timeline: Timeline, sid: str) -> AsyncIterator[AnyEntry]:
+    cursor = ""
+    while page := await timeline.read(sid, cursor, _PAGE):
+        for entry in page:
+            yield entry
+        if len(page) < _PAGE:
+            return
+        cursor = page[-1].id
+
+
+async def _is_pausing(timeline: Timeline, sid: str) -> bool:
+    pausing = False
+    async for entry in _entries(timeline, sid):
+        match entry:
+            case PauseRequested():
+                pausing = True
+            case SessionPaused() | PauseRefused():
+                pausing = False
+    return pausing

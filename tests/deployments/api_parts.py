@@ -1,0 +1,154 @@
+"""The API over a real store. The generators are a double: it claims sessions and states what a test has it state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI
+from redis_store import Store
+
+from deployments.api.build import build_api
+from deployments.api.services import Services
+from deployments.calls import PartDown
+from deployments.entries import Chunk, Fact, SessionFailed, SessionLive, SessionPaused, SessionResumed, SessionStarting
+from deployments.fragments import Fragment, FragmentRing
+from deployments.hub import Hub
+from deployments.idempotency import IdempotencyKeys
+from deployments.leases import Leases
+from deployments.model_view import ModelView, UnreadWords
+from deployments.pool import PoolFull
+from deployments.session import Session, SessionState, chunk_first_frame, chunk_frames
+from deployments.steering import Steering
+from deployments.sweeper import Sweeper
+from deployments.video_config import InitSegment, VideoConfig
+from deployments.waiting_room import WaitingRoom
+
+OWNER = "generator"
+VIEW = ModelView(name="m", width=64, height=48, fps=16, slowest_fps=2, sizes=((64, 48), (96, 64)), examples=("a ball",))
+
+
+class Parts:
+    """Everything beside the store, with switches for what is down. `room`: sessions that it takes, None for any."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.leases = Leases(store.redis, lease_seconds=3600)
+        self.waiting = WaitingRoom(store.redis)
+        self.sweeper = Sweeper(store.timeline, self.leases, "ingress")
+        self.room: int | None = None
+        self.dying = 0
+        self.dying_after_the_claim = False
+        self.deaf = False
+        self.asked: list[str] = []
+        self.fences: dict[str, int] = {}
+        self.rings: dict[str, FragmentRing] = {}
+
+    def services(self) -> Services:
+        return Services(
+            model=self.model,
+            timeline=self.store.timeline,
+            generators=self,
+            waiting=self.waiting,
+            steering=Steering(self.store.redis),
+            idempotency=IdempotencyKeys(self.store.redis),
+            conclude=self.sweeper.conclude,
+            hub=Hub(self.watch, self.lost, self.store.timeline),
+            unread_words=self.unread_words,
+            init_segment=self.init_segment,
+            ready=self.ready,
+        )
+
+    async def take(self, sid: str) -> Session:
+        self.asked.append(sid)
+        if self.dying:
+            self.dying -= 1
+            raise PartDown("generator")
+        if self.room is not None and len(self.fences) >= self.room:
+            raise PoolFull(3)
+        before = await self.store.timeline.session(sid)
+        self.fences[sid] = await self.leases.claim(sid, OWNER)
+        if before.status is SessionState.paused:
+            at = chunk_first_frame(before.chunks)
+            await self.state(sid, SessionResumed(chunk=before.chunks, frame=at, media_seconds=at / before.fps))
+        else:
+            await self.state(sid, SessionStarting())
+        if self.dying_after_the_claim:
+            self.dying_after_the_claim = False
+            raise PartDown("generator")
+        return await self.store.timeline.session(sid)
+
+    async def state(self, sid: str, *facts: Fact) -> None:
+        """What the owner says of the session."""
+        for fact in facts:
+            await self.store.timeline.append_fact(sid, self.fences[sid], fact)
+
+    async def make(self, sid: str, chunks: int) -> None:
+        """Make so many chunks, as the owner; the first one has the session live."""
+        for _ in range(chunks):
+            session = await self.store.timeline.session(sid)
+            chunk, first, count = session.chunks, chunk_first_frame(session.chunks), chunk_frames(session.chunks)
+            made = Chunk(chunk=chunk, first_frame=first, frames=count, generated_ms=5)
+            await self.store.timeline.append_chunk(sid, self.fences[sid], made)
+            ring = self.rings.setdefault(sid, FragmentRing())
+            ring.publish(Fragment(sid, chunk, self.fences[sid], first, count, "c", f"fragment {chunk}".encode()))
+            if chunk == 0:
+                await self.state(sid, SessionLive())
+
+    async def pause(self, sid: str) -> None:
+        session = await self.store.timeline.session(sid)
+        at = chunk_first_frame(session.chunks)
+        paused = SessionPaused(chunk=session.chunks, frame=at, media_seconds=at / session.fps, snapshot="s")
+        await self.state(sid, paused)
+        del self.fences[sid]
+
+    async def give_up(self, sid: str, reason: str) -> None:
+        await self.sweeper.conclude(sid, SessionFailed(reason=reason))
+
+    async def kinds(self, sid: str) -> list[str]:
+        return [entry.type for entry in await self.store.timeline.read(sid)]
+
+    async def watch(self, sid: str, owner: str) -> AsyncIterator[tuple[Fragment, ...]]:
+        ring, chunk = self.rings.setdefault(sid, FragmentRing()), -1
+        while await ring.reach(chunk + 1):
+            fresh = ring.after(chunk)
+            chunk = fresh[-1].chunk
+            yield fresh
+
+    async def lost(self, sid: str, owner: str) -> None:
+        raise AssertionError("no owner dies here")
+
+    async def model(self) -> ModelView:
+        return VIEW
+
+    async def unread_words(self, text: str) -> UnreadWords:
+        if self.deaf:
+            raise PartDown("text encoder")
+        unknown = tuple(word for word in text.split() if word == "zyzzyva")
+        return UnreadWords(unknown=unknown, cut=("and", "so", "on") if text.endswith("and so on") else ())
+
+    async def init_segment(self, config: VideoConfig) -> InitSegment:
+        return InitSegment(b"init", "avc1.f4000a", config.hash)
+
+    async def ready(self) -> None:
+        raise PartDown("video encoder")
+
+
+@asynccontextmanager
+async def no_lifespan(_: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def client_of(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
+    services = parts.services()
+    transport = httpx.ASGITransport(build_api(services, no_lifespan), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+    await services.hub.close()
+
+
+def steering(created: httpx.Response) -> dict[str, str]:
+    """Headers of who created the session."""
+    return {"Authorization": f"Bearer {created.json()['control_token']}"}
