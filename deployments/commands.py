@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from redis.exceptions import RedisError
 from torch import Tensor
 
-from deployments.entries import EndRequested, PromptRefused, PromptRequested, SessionEnded, SessionFailed
+from deployments.entries import (
+    AnyEntry,
+    EndRequested,
+    PauseRequested,
+    PromptCancelRequested,
+    PromptRequested,
+    SessionEnded,
+    SessionFailed,
+)
 from deployments.logs import about
-from deployments.owned import Owned, Prompt
+from deployments.owned import Owned
+from deployments.prompt_plan import PlanFact
+from deployments.receipts import receipts
 from deployments.store import NoSuchSession
 from deployments.timeline import Timeline
 
+CHUNKS_AHEAD = 4
+"""Prompts are read so long before their chunk: early enough for a slow encoder, few enough to be held in memory."""
+
+PAGE = 1000
 log = logging.getLogger(__name__)
 
 
+async def history(timeline: Timeline, sid: str, after: str = "") -> list[AnyEntry]:
+    """All entries of a session after a cursor. Raises as `Timeline.read` does."""
+    entries = page = await timeline.read(sid, after, limit=PAGE)
+    while len(page) == PAGE:
+        page = await timeline.read(sid, page[-1].id, limit=PAGE)
+        entries = entries + page
+    return entries
+
+
 class CommandReader:
-    """Puts prompts into sessions, in their order, and has sessions ended. No session waits for another one's.
+    """Puts prompts into the plans of sessions, and has sessions paused and ended. No session waits for another one's.
 
     `owned` are the sessions of the replica `name`, by id. `end` and `changed` return at once: the first ends a session,
-    the second is told of one that has a new prompt.
+    the second is told of one that has something new to do.
     """
 
     def __init__(
@@ -46,42 +69,76 @@ class CommandReader:
         async for sids in self._timeline.inbox(self._name):
             # An empty set means: look at all, for a ring can get lost.
             for owned in [self._owned[sid] for sid in sids or self._owned if sid in self._owned]:
-                with about(owned.sid):
-                    try:
-                        await self._read(owned)
-                    except (RedisError, NoSuchSession) as error:
-                        log.warning("commands not read: %s", error)
-                    except Exception:
-                        log.exception("the timeline cannot be read")
-                        reason = "What was asked of this session cannot be read; the log says why. Start a new one."
-                        self._end(owned, SessionFailed(reason=reason))
+                await self.read(owned)
 
-    async def _read(self, owned: Owned) -> None:
-        for entry in await self._timeline.read(owned.sid, owned.cursor, limit=1000):
+    async def read(self, owned: Owned) -> None:
+        """Do what was asked since the last time. Never raises."""
+        with about(owned.sid):
+            try:
+                async with owned.reading:
+                    for entry in await history(self._timeline, owned.sid, owned.cursor):
+                        owned.cursor = entry.id
+                        self._do(owned, entry)
+            except (RedisError, NoSuchSession) as error:
+                log.warning("commands not read: %s", error)
+            except Exception:
+                log.exception("the timeline cannot be read")
+                reason = "What was asked of this session cannot be read; the log says why. Start a new one."
+                self._end(owned, SessionFailed(reason=reason))
+
+    def catch_up(self, owned: Owned, entries: list[AnyEntry]) -> None:
+        """Do what is still to be done of what was asked before this owner had the session: its whole timeline so far.
+
+        Who has a paused session resumed does not want it to pause again, whatever was asked before.
+        """
+        pending = {receipt.prompt_id: receipt for receipt in receipts(entries) if receipt.status.pending}
+        for entry in entries:
             owned.cursor = entry.id
             match entry:
                 case PromptRequested():
-                    owned.reading = asyncio.create_task(self._take_prompt(owned, entry, owned.reading))
-                case EndRequested():
-                    self._end(owned, SessionEnded(reason="requested"))
-                    return
+                    if (receipt := pending.get(entry.prompt_id)) is not None:
+                        self._accept(owned, entry, said=receipt.chunk)
+                case PauseRequested() if owned.resumed:
+                    pass
+                case _:
+                    self._do(owned, entry)
 
-    async def _take_prompt(self, owned: Owned, asked: PromptRequested, before: asyncio.Task[None] | None) -> None:
-        prompt: Prompt | None = None
+    def read_ahead(self, owned: Owned) -> None:
+        """Have the prompts of the next few chunks encoded."""
+        for asked in owned.plan.unread(owned.next_chunk + CHUNKS_AHEAD):
+            if asked.prompt_id not in owned.encoding:
+                owned.encoding[asked.prompt_id] = asyncio.create_task(self._encode(owned, asked))
+
+    def _do(self, owned: Owned, entry: AnyEntry) -> None:
+        match entry:
+            case PromptRequested():
+                self._accept(owned, entry)
+            case PromptCancelRequested(prompt_id=prompt_id):
+                self._state(owned, owned.plan.cancel(prompt_id))
+            case PauseRequested():
+                owned.pausing = True
+                self._changed()
+            case EndRequested():
+                self._end(owned, SessionEnded(reason="requested"))
+
+    def _accept(self, owned: Owned, asked: PromptRequested, said: int | None = None) -> None:
+        self._state(owned, owned.plan.add(asked, owned.next_chunk, said))
+        self.read_ahead(owned)
+
+    async def _encode(self, owned: Owned, asked: PromptRequested) -> None:
         try:
-            prompt = Prompt(asked, await self._encode_text(asked.text))
+            embeddings = await self._encode_text(asked.text)
         except Exception:
             log.exception("prompt %s was not read", asked.prompt_id)
-        if before is not None:
-            await before
-        if owned.over:
-            return
-        if prompt is None:
             reason = "The text encoder did not answer. Send the prompt again."
-            owned.recorder.state(PromptRefused(prompt_id=asked.prompt_id, reason=reason))
-            return
-        replaced, owned.prompt = owned.prompt, prompt
+            self._state(owned, owned.plan.refuse(asked.prompt_id, reason))
+        else:
+            self._state(owned, owned.plan.read(asked.prompt_id, embeddings))
+        finally:
+            del owned.encoding[asked.prompt_id]
         self._changed()
-        if replaced is not None:
-            reason = "A newer prompt came before the next chunk began."
-            owned.recorder.state(PromptRefused(prompt_id=replaced.asked.prompt_id, reason=reason))
+
+    def _state(self, owned: Owned, facts: Iterable[PlanFact]) -> None:
+        for fact in facts:
+            if not owned.over:  # who has left a session states nothing more about it
+                owned.recorder.state(fact)

@@ -1,117 +1,111 @@
-"""The owner of sessions: makes their chunks in time on one device, applies their prompts, publishes their fragments."""
+"""The owner of sessions: makes their chunks in time on one device, and gives them back when they pause or end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from redis.exceptions import RedisError
-from torch import Tensor
 
 from deployments import admission
-from deployments.commands import CommandReader
-from deployments.entries import SessionEnded, SessionFailed, SessionLive, SessionStarting, Stalled
+from deployments.admission import Capacity, Demand
+from deployments.commands import CommandReader, history
+from deployments.entries import PauseRefused, SessionEnded, SessionFailed, SessionPaused
 from deployments.fragments import Fragment
-from deployments.leases import RENEW_SECONDS, Leases
+from deployments.leases import RENEW_SECONDS
 from deployments.logs import about
-from deployments.owned import Limits, Made, Owned, Stream, Times
+from deployments.media_store import MediaError
+from deployments.owned import Owned
+from deployments.parts import Limits, Parts, Times
 from deployments.placement import Refusal
-from deployments.playout import PlayoutClock
-from deployments.recorder import Recorder
+from deployments.publishing import Publisher
 from deployments.scheduler import Estimate, Start, Wait, decide
 from deployments.session import Session, chunk_frames
-from deployments.store import Fenced, NoSuchSession, SessionOver
-from deployments.timeline import KEEP_SECONDS, Timeline
-from deployments.video_config import VideoConfig
+from deployments.snapshots import Snapshots
+from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
+from deployments.taking import Taking, own, stream_of
+from deployments.timeline import KEEP_SECONDS
 
 FIRST_DELIVERY_SECONDS = 0.05
 END_SECONDS = 2.0
-P = ParamSpec("P")
+FLUSH_SECONDS = 2.0
+PAUSE_SECONDS = 10.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a generator works with. `encode_text` and `encode_video` ask other deployments: they try again themselves,
-    and answer or raise in bounded time."""
-
-    timeline: Timeline
-    leases: Leases
-    encode_text: Callable[[str], Awaitable[Tensor]]
-    encode_video: Callable[[VideoConfig, NDArray[np.uint8], int, int], Awaitable[bytes]]
-    open_stream: Callable[[Tensor, int], Stream]
-    clock: Callable[[], float] = time.monotonic
 
 
 class Generator:
     """One replica: one device, one thread that drives it; the event loop never waits for it.
 
-    `name` is the replica's id. `video` is what the model makes; `chunk_seconds` the measured time of a chunk.
+    `name` is the replica's id. `fps` is the model's frame rate; `chunk_seconds` the measured time of a chunk.
     """
 
-    def __init__(
-        self, name: str, model: str, video: VideoConfig, parts: Parts, limits: Limits, chunk_seconds: float
-    ) -> None:
+    def __init__(self, name: str, fps: int, parts: Parts, limits: Limits, chunk_seconds: float) -> None:
         self._name = name
-        self._model = model
-        self._video = video
+        self._fps = fps
         self._parts = parts
         self._limits = limits
         # A switch computes the window anew, without the steps of sampling: a chunk's time is a safe first guess.
         self._times = Times(Estimate(chunk_seconds), Estimate(chunk_seconds), Estimate(FIRST_DELIVERY_SECONDS))
+        self._snapshots = Snapshots(parts.media)
         self._owned: dict[str, Owned] = {}
-        self._ending: set[asyncio.Task[None]] = set()
-        self._opening = 0
+        self._taking: dict[str, Taking] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
         self._wake = asyncio.Event()
         self._device = ThreadPoolExecutor(1, "device")
+        self._publisher = Publisher(parts, self._times, self._end, self._wake.set)
+        self._commands = CommandReader(name, parts.timeline, parts.encode_text, self._owned, self._end, self._wake.set)
 
     @property
     def sessions(self) -> int:
         """Slots taken."""
-        return len(self._owned) + self._opening
+        return len(self._demands())
 
     @property
-    def slots(self) -> int:
-        media_seconds = chunk_frames(1) / self._video.fps
-        slots = self._limits.slots or admission.slots(media_seconds, self._times.chunk.seconds)
-        return min(slots, self._limits.memory_slots or slots)
+    def free(self) -> float:
+        """The room for one more session, as `admission.free` says it."""
+        return 0.0 if self._closed else admission.free(self._capacity(), self._demands())
 
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
-        parts = self._parts
-        commands = CommandReader(self._name, parts.timeline, parts.encode_text, self._owned, self._end, self._wake.set)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for loop in (self._render_all(), commands.run(), self._keep_all()):
+                for loop in (self._render_all(), self._commands.run(), self._keep_all()):
                     tasks.create_task(loop)
         finally:
             self._device.shutdown(wait=False, cancel_futures=True)
 
     async def take(self, sid: str) -> Session | Refusal:
-        """Become the owner of a session that nobody holds, and begin it; or say when to ask again.
+        """Become the owner of a session that waits or is paused, and begin it or go on; or say when to ask again.
 
-        Raises NoSuchSession, SessionOver, LeaseHeld, and what store and text encoder do: then it stays as it was.
+        Raises NoSuchSession, SessionOver (also where a paused video cannot go on any more), LeaseHeld, and what the
+        stores and the text encoder do: then it stays as it was.
         """
-        if self._closed or self.sessions >= self.slots:
-            return self._refusal()
-        self._opening += 1
-        try:
-            with about(sid):
-                return await self._take(sid)
-        finally:
-            self._opening -= 1
+        with about(sid):
+            if (owned := self._owned.get(sid)) is not None and owned.over:
+                await owned.left.wait()
+            session = await self._parts.timeline.session(sid)
+            if session.status.owned or sid in self._taking:
+                raise LeaseHeld(sid, session.owner or self._name)
+            demand = Demand(session.fps, live=session.pace == "live")
+            if self._closed or not admission.admits(self._capacity(), self._demands(), demand):
+                return self._refusal()
+            taking = self._taking[sid] = Taking(demand)
+            try:
+                owned = await self._take(sid, taking)
+            finally:
+                del self._taking[sid]
+            if owned is None:
+                return self._refusal()
+            await owned.recorder.settle()
+            await self._commands.read(owned)  # what was asked while it was on its way here
+            return await self._parts.timeline.session(sid)
 
     async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         """All kept fragments at once, then those that come, until the owner drops it or `watch_seconds` have passed.
@@ -144,54 +138,59 @@ class Generator:
         self._closed = True
         for owned in self._all():
             self._end(owned, SessionEnded(reason="stopped"))
-        await asyncio.gather(*self._ending)
+        await asyncio.gather(*self._leaving)
 
     def _all(self) -> list[Owned]:
         return list(self._owned.values())
+
+    def _demands(self) -> list[Demand]:
+        return [owned.demand for owned in self._all()] + [taking.demand for taking in self._taking.values()]
+
+    def _capacity(self) -> Capacity:
+        limits = self._limits
+        return Capacity(
+            self._times.chunk.seconds,
+            fps=self._fps,
+            frames=chunk_frames(1),
+            slots=limits.slots,
+            memory_slots=limits.memory_slots,
+            offline_slots=limits.offline_slots,
+        )
 
     def _refusal(self) -> Refusal:
         now = self._parts.clock()
         left = (owned.seconds_left(now, self._limits) for owned in self._owned.values())
         return Refusal(self._name, admission.retry_after_seconds(left))
 
-    async def _take(self, sid: str) -> Session | Refusal:
+    async def _take(self, sid: str, taking: Taking) -> Owned | None:
+        """None: this replica stops, and the session stays as it was."""
         parts = self._parts
-        fence = await parts.leases.claim(sid, self._name)
+        taking.fence = fence = await parts.leases.claim(sid, self._name)
         try:
             session = await parts.timeline.session(sid)
-            embeddings = await parts.encode_text(session.prompt)
-            stream = await self._on_device(parts.open_stream, embeddings, session.seed)
-            await parts.timeline.append_fact(sid, fence, SessionStarting())
+            if session.status.owned:  # its owner died a moment ago: the sweeper's business, who finds the lease run out
+                raise LeaseHeld(sid, self._name)
+            entries = await history(parts.timeline, sid)
+            stream = await stream_of(parts, session, fence, self._on_device)
+        except (LeaseHeld, SessionOver):
+            raise
         except BaseException:
             await parts.leases.release(sid, fence, KEEP_SECONDS)
             raise
-        now = parts.clock()
-        video = VideoConfig(width=session.width, height=session.height, fps=session.fps)
-        recorder = Recorder(parts.timeline, sid, fence, lambda: self._drop(owned))
-        owned = Owned(
-            sid,
-            fence,
-            "",
-            stream,
-            PlayoutClock(video.fps, now),
-            recorder,
-            video,
-            asked=now,
-            paced=session.pace == "live",
-        )
-        self._owned[sid] = owned
-        self._wake.set()
-        await parts.timeline.ring(self._name, sid)  # read what was asked before
-        log.info("session taken: %s", session.prompt)
         if self._closed:
-            self._end(owned, SessionEnded(reason="stopped"))
-            await asyncio.gather(*self._ending)
-            return self._refusal()
-        return await parts.timeline.session(sid)
+            await parts.leases.release(sid, fence, KEEP_SECONDS)
+            return None
+        owned = self._owned[sid] = own(parts, session, fence, stream, self._lost)
+        self._commands.catch_up(owned, entries)
+        self._wake.set()
+        log.info("session taken: %s", session.prompt)
+        return owned
 
     async def _render_all(self) -> None:
         while True:
             self._wake.clear()
+            for owned in self._all():
+                self._stand_still(owned)
             now = self._parts.clock()
             match decide([job for owned in self._owned.values() if (job := owned.job(now, self._times))], now):
                 case Start(sid):
@@ -203,10 +202,23 @@ class Generator:
                         async with asyncio.timeout(None if until == math.inf else until - now):
                             await self._wake.wait()
 
+    def _stand_still(self, owned: Owned) -> None:
+        """What there is to do for a session whose next chunk is not wanted, once all before it are out."""
+        if owned.over or not owned.stands or owned.unpublished:
+            return
+        if owned.finished:
+            self._end(owned, SessionEnded(reason="finished"))
+        elif owned.pause is None:
+            owned.pause = self._leave(owned, self._pause(owned))
+
     async def _render(self, owned: Owned) -> None:
-        prompt, owned.prompt = owned.prompt, None
+        prompt, facts = owned.plan.begin(owned.next_chunk)
+        for fact in facts:
+            owned.recorder.state(fact)
+        owned.next_chunk += 1
+        self._commands.read_ahead(owned)
         try:
-            made = await self._on_device(owned.make_chunk, prompt, self._parts.clock)
+            made = await self._on_device(lambda: owned.make_chunk(prompt, self._parts.clock))
         except Exception:
             log.exception("the model broke")
             self._end(owned, SessionFailed(reason="The model broke while it made this video; the log says how."))
@@ -216,89 +228,95 @@ class Generator:
         if prompt is not None:
             self._times.switch.observe(made.switch_seconds)
         if not owned.over:
-            owned.unpublished += 1
-            owned.publishing = asyncio.create_task(self._publish(owned, made, owned.publishing))
-
-    async def _publish(self, owned: Owned, made: Made, before: asyncio.Task[None] | None) -> None:
-        """Encode while the device goes on; publish in order."""
-        try:
-            data = await self._parts.encode_video(owned.video, made.frames, made.chunk, made.first_frame)
-        except Exception:
-            log.exception("chunk %d was not encoded", made.chunk)
-            self._end(owned, SessionFailed(reason="The video could not be encoded; the log says why."))
-        else:
-            if before is not None:
-                await before
-            if not owned.over:
-                await self._hand_out(owned, made, data)
-        finally:
-            owned.unpublished -= 1
-            self._wake.set()
-
-    async def _hand_out(self, owned: Owned, made: Made, data: bytes) -> None:
-        now = self._parts.clock()
-        self._times.delivery.observe(now - made.at)
-        gap = owned.playout.publish(made.first_frame, now)
-        if not owned.paced or gap < 1 / owned.video.fps:  # nobody sees less than a frame
-            gap = 0.0
-        owned.recorder.state(made.record(gap))
-        if made.chunk == 0:
-            owned.recorder.state(SessionLive())
-        if (applied := made.applied(owned.video.fps)) is not None:
-            owned.recorder.state(applied)
-        if gap and not owned.stalled:  # every chunk counts its own; the timeline has one entry for a run of them
-            owned.recorder.state(Stalled(chunk=made.chunk, gap_ms=math.ceil(gap * 1000)))
-        owned.stalled = gap > 0
-        # The history first: a viewer holds no fragment that the session does not count, unless the store is away.
-        await owned.recorder.settle()
-        frames = len(made.frames)
-        owned.ring.publish(
-            Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, owned.video.hash, data)
-        )
+            self._publisher.publish(owned, made)
 
     async def _keep_all(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            errors = await asyncio.gather(*(self._keep(owned) for owned in self._all()))
+            taking = [(sid, each.fence) for sid, each in self._taking.items() if each.fence is not None]
+            for owned in self._all():
+                if owned.seconds_left(self._parts.clock(), self._limits) <= 0:
+                    self._end(owned, SessionEnded(reason="unwatched"))
+                elif not owned.over:
+                    taking.append((owned.sid, owned.fence))
+            errors = await asyncio.gather(*(self._keep(sid, fence) for sid, fence in taking))
             if failed := [error for error in errors if error]:
                 log.warning("%d leases not renewed: %s", len(failed), failed[0])
 
-    async def _keep(self, owned: Owned) -> RedisError | None:
-        with about(owned.sid):
-            if owned.seconds_left(self._parts.clock(), self._limits) <= 0:
-                self._end(owned, SessionEnded(reason="unwatched"))
-                return None
+    async def _keep(self, sid: str, fence: int) -> RedisError | None:
+        with about(sid):
             try:
-                await self._parts.leases.renew(owned.sid, self._name, owned.fence)
+                await self._parts.leases.renew(sid, self._name, fence)
             except (Fenced, SessionOver, NoSuchSession) as error:
                 log.warning("not ours any more: %s", error)
-                self._drop(owned)
+                self._lost(sid, fence)
             except RedisError as error:
                 return error
             return None
 
-    def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
-        """The first reason counts. `_ending` holds what is left to do."""
+    async def _pause(self, owned: Owned) -> None:
+        """Put the session where any replica can go on with it, and drop it; if that fails, go on."""
+        chunk, frame = owned.stream.chunk, owned.stream.frame
+        try:
+            async with asyncio.timeout(PAUSE_SECONDS):
+                data = await self._on_device(owned.pack)
+                path = await self._snapshots.save(owned.sid, owned.fence, chunk, data)
+                if owned.recording is not None:
+                    await owned.recording.flush()
+        except Exception as error:
+            log.exception("not paused")
+            if not owned.over:
+                said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
+                owned.recorder.state(PauseRefused(reason=f"{said} It goes on."))
+                owned.pausing, owned.pause = False, None
+                self._wake.set()
+            return
         if owned.over:
             return
         owned.over = True
-        with about(owned.sid):
-            log.info("session over: %s", fact.reason)
-            owned.recorder.state(fact)
-            ending = asyncio.create_task(self._drop_recorded(owned))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+        log.info("session paused before frame %d", frame)
+        seconds = frame / owned.video.fps
+        owned.recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
+        await owned.recorder.settle(END_SECONDS)
+        self._drop(owned)
+        await self._snapshots.forget_others(path)
 
-    async def _drop_recorded(self, owned: Owned) -> None:
+    def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
+        """The first reason counts."""
+        if owned.over:
+            return
+        owned.over = True
+        log.info("session %s over: %s", owned.sid, fact.reason)
+        self._leave(owned, self._finish(owned, fact))
+
+    async def _finish(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
         """Who reads the session when its video stops finds the reason, unless the store is away."""
+        if owned.recording is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if owned.finished else FLUSH_SECONDS):
+                    await owned.recording.flush()
+        owned.recorder.state(fact)
         await owned.recorder.settle(END_SECONDS)
         self._drop(owned)
 
+    def _leave(self, owned: Owned, leaving: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        with about(owned.sid):
+            task = asyncio.create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return task
+
+    def _lost(self, sid: str, fence: int) -> None:
+        if (owned := self._owned.get(sid)) is not None and owned.fence == fence:
+            self._drop(owned)
+
     def _drop(self, owned: Owned) -> None:
         owned.over = True
-        self._owned.pop(owned.sid, None)
+        if self._owned.get(owned.sid) is owned:
+            del self._owned[owned.sid]
         owned.ring.close()
+        owned.left.set()
         self._wake.set()
 
-    async def _on_device(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._device, partial(work, *args, **kwargs))
+    async def _on_device(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._device, work)

@@ -17,18 +17,20 @@ from torch import Tensor
 from deployments import admission, logs
 from deployments.calls import ask
 from deployments.fragments import Fragment
-from deployments.generator import Generator, Parts
+from deployments.generator import Generator
 from deployments.leases import Leases
 from deployments.measurement import SessionCost, measure
-from deployments.owned import Limits
+from deployments.media_store import MediaStore
+from deployments.parts import Limits, Parts
 from deployments.placement import Refusal
 from deployments.session import Session
 from deployments.settings import Settings
 from deployments.store import connect
 from deployments.timeline import Timeline
-from deployments.video_config import VideoConfig
+from deployments.video_config import InitSegment, VideoConfig
 from longlive.model import VideoModel
 from longlive.pipeline import load_video_model
+from longlive.snapshot import Snapshot
 from longlive.stream import VideoStream
 
 FIRST_VIEWER_SECONDS = 30.0
@@ -67,8 +69,8 @@ class GeneratorReplica:
         """End every session and take no more: the service stops."""
         await self._generator.close()
 
-    def record_routing_stats(self) -> dict[str, int]:
-        return {"sessions": self._generator.sessions}
+    def record_routing_stats(self) -> dict[str, float]:
+        return {"sessions": self._generator.sessions, "free": self._generator.free}
 
     def check_health(self) -> None:
         """Raises if the generator's loops have stopped: Serve then replaces the replica."""
@@ -83,26 +85,35 @@ class GeneratorReplica:
         log.info("a chunk takes %.3f s; memory has room for %d sessions", cost.chunk_seconds, memory_slots)
         return Generator(
             name=serve.get_replica_context().replica_id.unique_id,
-            model=config.name,
-            video=VideoConfig(width=config.width, height=config.height, fps=config.fps),
+            fps=config.fps,
             parts=Parts(
                 timeline=timeline,
                 leases=Leases(redis),
+                media=MediaStore(settings.store_url),
                 encode_text=self._encode_text,
                 encode_video=self._encode_video,
+                init_segment=self._init_segment,
                 open_stream=partial(VideoStream, model),
+                restore_stream=lambda data: VideoStream.restore(model, Snapshot.unpack(data)),
             ),
             limits=Limits(
                 slots=settings.slots,
                 unwatched_seconds=settings.unwatched_seconds,
                 first_viewer_seconds=min(FIRST_VIEWER_SECONDS, settings.unwatched_seconds),
                 memory_slots=memory_slots,
+                offline_slots=settings.offline_slots,
             ),
             chunk_seconds=cost.chunk_seconds,
         )
 
     async def _encode_text(self, text: str) -> Tensor:
         return await ask("text encoder", lambda: self._text_encoder.encode.remote(text), patience=RESTART_SECONDS)
+
+    async def _init_segment(self, config: VideoConfig) -> bytes:
+        segment: InitSegment = await ask(
+            "video encoder", lambda: self._video_encoder.init.remote(config), patience=RESTART_SECONDS
+        )
+        return segment.data
 
     async def _encode_video(
         self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int

@@ -7,61 +7,25 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from deployments.entries import Chunk, PromptApplied, PromptRequested
+from deployments.admission import Demand
+from deployments.entries import Chunk, PromptApplied
 from deployments.fragments import FragmentRing
+from deployments.parts import Limits, Stream, Times
 from deployments.playout import PlayoutClock
+from deployments.prompt_plan import Prompt, PromptPlan
 from deployments.recorder import Recorder
-from deployments.scheduler import Estimate, Job, paced_job, unpaced_job
+from deployments.recording import Recording
+from deployments.scheduler import Job, paced_job, unpaced_job
+from deployments.session import chunk_at
 from deployments.video_config import VideoConfig
 
 MOST_UNPUBLISHED = 2
-
-
-class Stream(Protocol):
-    """What a generator needs of `longlive.stream.VideoStream`. Used by one thread only."""
-
-    @property
-    def chunk(self) -> int: ...
-    @property
-    def frame(self) -> int: ...
-    def next_frames(self) -> Tensor: ...
-    def switch(self, prompt: Tensor) -> None: ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`slots` None: as many as the chunk time, measured all the while, allows; never more than `memory_slots`.
-
-    A session ends when nobody has watched it for `unwatched_seconds`, or has not begun to in `first_viewer_seconds`.
-    A viewer's call lasts `watch_seconds` at most, for nobody says when its caller has died; a living one calls anew.
-    """
-
-    slots: int | None
-    unwatched_seconds: float
-    first_viewer_seconds: float
-    watch_seconds: float = 60.0
-    memory_slots: int | None = None
-
-
-@dataclass
-class Times:
-    """What things take, in seconds, measured all the while: a chunk and a prompt switch on the device, a delivery."""
-
-    chunk: Estimate
-    switch: Estimate
-    delivery: Estimate
-
-
-@dataclass(frozen=True)
-class Prompt:
-    asked: PromptRequested
-    embeddings: Tensor
+MOST_UNPUBLISHED_OFFLINE = 4
+"""Nobody's prompt is late for them, and the device shall never wait for the encoder."""
 
 
 @dataclass(frozen=True)
@@ -76,64 +40,112 @@ class Made:
     at: float
     prompt: Prompt | None
 
-    def record(self, gap_seconds: float) -> Chunk:
+    def record(self, gap_seconds: float, slack_seconds: float | None) -> Chunk:
         return Chunk(
             chunk=self.chunk,
             first_frame=self.first_frame,
             frames=len(self.frames),
             generated_ms=round(self.seconds * 1000),
             gap_ms=math.ceil(gap_seconds * 1000),
+            slack_ms=None if slack_seconds is None else round(slack_seconds * 1000),
         )
 
-    def applied(self, fps: int) -> PromptApplied | None:
-        """What became of the prompt that the chunk is the first to follow."""
+    def applied(self, fps: int, late_seconds: float) -> PromptApplied | None:
+        """What became of the prompt that the chunk is the first to follow.
+
+        `late_seconds`: since the frame was due that the prompt was asked for, where it was asked for one.
+        """
         if self.prompt is None:
             return None
         asked = self.prompt.asked
+        waited_ms = max(0, round(time.time() * 1000) - asked.at)
         return PromptApplied(
             prompt_id=asked.prompt_id,
             text=asked.text,
+            mode=asked.mode,
             chunk=self.chunk,
             frame=self.first_frame,
             media_seconds=self.first_frame / fps,
-            latency_ms=max(0, round(time.time() * 1000) - asked.at),
+            latency_ms=waited_ms if asked.at_frame is None else min(waited_ms, round(late_seconds * 1000)),
         )
 
 
 @dataclass
 class Owned:
-    """A session of this replica. `asked` and `served` are times of the playout's clock."""
+    """A session of this replica. `asked` and `served` are times of the playout's clock.
+
+    `first_chunk` is the first one of this owner, `next_chunk` the first that the device has not begun. `resumed`: the
+    video was paused before. `live`: it is made at its frame rate, for viewers; else as fast as the others leave room,
+    for nobody. `max_seconds`: it ends with the first chunk that reaches this length.
+    """
 
     sid: str
     fence: int
-    cursor: str
     stream: Stream
     playout: PlayoutClock
     recorder: Recorder
     video: VideoConfig
     asked: float
-    paced: bool
+    live: bool = True
+    resumed: bool = False
+    max_seconds: float | None = None
+    recording: Recording | None = None
+    cursor: str = ""
     ring: FragmentRing = field(default_factory=FragmentRing)
-    prompt: Prompt | None = None
     served: float = -math.inf
     stalled: bool = False
+    pausing: bool = False
     over: bool = False
     unpublished: int = 0
     publishing: asyncio.Task[None] | None = None
-    reading: asyncio.Task[None] | None = None
+    pause: asyncio.Task[None] | None = None
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    encoding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    first_chunk: int = field(init=False)
+    next_chunk: int = field(init=False)
+    plan: PromptPlan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first_chunk = self.next_chunk = self.stream.chunk
+        self.plan = PromptPlan(self.video.fps)
+
+    @property
+    def demand(self) -> Demand:
+        return Demand(self.video.fps, live=self.live)
+
+    @property
+    def finished(self) -> bool:
+        """Every chunk of the video was begun."""
+        return self.max_seconds is not None and self.next_chunk >= chunk_at(
+            math.ceil(self.max_seconds * self.video.fps - 1e-6)  # seconds that are not binary fractions
+        )
+
+    @property
+    def stands(self) -> bool:
+        """Whether its next chunk is not wanted: the video is as long as it shall be, or shall pause.
+
+        A session that nobody has seen anything of makes its first chunk first: it cannot pause before it is live.
+        """
+        return self.finished or (self.pausing and (self.resumed or self.next_chunk > self.first_chunk))
 
     def job(self, now: float, times: Times) -> Job | None:
         """The next chunk; None while there must not be one."""
-        if self.over or self.unpublished >= MOST_UNPUBLISHED:
+        most = MOST_UNPUBLISHED if self.live else MOST_UNPUBLISHED_OFFLINE
+        if self.over or self.stands or self.unpublished >= most:
             return None
-        cost = times.chunk.seconds + (times.switch.seconds if self.prompt else 0.0)
-        if not self.paced:
+        # A live video does not wait for words, but it begins with those that are there; a render follows its script.
+        if (not self.live or self.next_chunk == self.first_chunk) and self.plan.holds(self.next_chunk):
+            return None
+        cost = times.chunk.seconds + (times.switch.seconds if self.plan.switches(self.next_chunk) else 0.0)
+        if not self.live:
             return unpaced_job(self.sid, cost=cost, served=self.served)
         return paced_job(
             self.sid,
             self.playout,
-            self.stream.chunk,
+            self.next_chunk,
             now,
+            first=self.first_chunk,
             asked=self.asked,
             cost=cost,
             delivery=times.delivery.seconds,
@@ -144,16 +156,20 @@ class Owned:
         """For the device's thread: the next chunk, which follows `prompt` if there is a new one."""
         start = clock()
         if prompt is not None:
-            self.stream.switch(prompt.embeddings)
+            self.stream.switch(prompt.embeddings, prompt.mode(self.video.fps))
         switched = clock()
         chunk, first_frame = self.stream.chunk, self.stream.frame
         frames = self.stream.next_frames().numpy()
         end = clock()
         return Made(chunk, first_frame, frames, end - start, switched - start, end, prompt)
 
+    def pack(self) -> bytes:
+        """For the device's thread: what the video goes on from."""
+        return self.stream.snapshot().pack()
+
     def seconds_left(self, now: float, limits: Limits) -> float:
-        """Until the session ends because nobody watches it. Infinite while somebody does."""
-        if self.playout.watched:
+        """Until the session ends because nobody watches it. Infinite while somebody does, and where nobody need."""
+        if not self.live or self.pausing or self.playout.watched:
             return math.inf
         limit = limits.unwatched_seconds if self.playout.seen else limits.first_viewer_seconds
         return limit - self.playout.unwatched_for(now)

@@ -3,13 +3,19 @@
 A chunk is one job that cannot be interrupted. Earliest due first (the least slack), and as late as is safe, because
 every frame made in advance is one that shows the old prompt. "Safe" looks at all sessions together: those due soon may
 have to start early so that they do not all want the device in the last moment.
+
+Weights count only where there is not enough for all. Above capacity every live session is late, equal ones equally and
+with every chunk; twice the weight is half as late. Renders share the gaps so: twice the weight is half as long a wait.
+A weight is a tenant's: its sessions on the device divide it, so whoever opens ten gets no more than who opens one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from deployments.playout import PlayoutClock
 from deployments.session import chunk_first_frame, chunk_frames
@@ -32,7 +38,11 @@ class Job:
     eager: bool = False
     """Start it early if that makes nobody late: a first chunk, an unpaced session."""
     served: float = -math.inf
-    """When the session last had the device; among equals the one that waited longest is first."""
+    """When the session last gave the device back; among equals the one that waited longest is first."""
+    tenant: str = ""
+    """Whose session it is. Nobody's: it stands for itself."""
+    weight: float = 1.0
+    """The tenant's, above 0; of a session that is nobody's, its own."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +58,47 @@ class Wait:
 
 
 def paced_job(
-    sid: str, clock: PlayoutClock, chunk: int, now: float, *, asked: float, cost: float, delivery: float, served: float
+    sid: str,
+    clock: PlayoutClock,
+    chunk: int,
+    now: float,
+    *,
+    asked: float,
+    cost: float,
+    delivery: float,
+    served: float,
+    first: int = 0,
+    tenant: str = "",
+    weight: float = 1.0,
 ) -> Job:
     """The job of a live session whose next chunk is `chunk`; `asked` is when the session was asked for.
+
+    `first` is where it begins: 0, or the chunk that a paused one goes on with.
 
     `cost` is the time a chunk is expected to take on the device, `delivery` the time from there to the viewers' side.
     A first chunk is wanted at once, but may take as long as two chunks play, so that it delays no session that plays
     already. A later one is released when the chunk before it is due: at most one chunk is ever out and not yet due.
     """
-    if chunk == 0:
+    if chunk == first:
         patience = 2 * chunk_frames(1) / clock.fps
-        return Job(sid, release=-math.inf, due=asked + patience, cost=cost, eager=True, served=served)
+        return Job(sid, -math.inf, asked + patience, cost, eager=True, served=served, tenant=tenant, weight=weight)
     release = clock.due(chunk_first_frame(chunk - 1), now)
-    due = clock.due(chunk_first_frame(chunk), now) - delivery
-    return Job(sid, release=release, due=due, cost=cost, served=served)
+    # The chunk before has to play first. When that one is late and not out yet, the clock does not know so.
+    played = served + chunk_frames(chunk - 1) / clock.fps
+    due = max(clock.due(chunk_first_frame(chunk), now), played) - delivery
+    return Job(sid, release, due, cost, served=served, tenant=tenant, weight=weight)
 
 
-def unpaced_job(sid: str, *, cost: float, served: float) -> Job:
+def unpaced_job(sid: str, *, cost: float, served: float, tenant: str = "", weight: float = 1.0) -> Job:
     """The job of a session that runs as fast as the others leave room."""
-    return Job(sid, release=-math.inf, due=math.inf, cost=cost, eager=True, served=served)
+    return Job(sid, -math.inf, math.inf, cost, eager=True, served=served, tenant=tenant, weight=weight)
 
 
-def latest_start(jobs: Iterable[Job]) -> float:
+def latest_start(jobs: Iterable[Job], reserve: float = RESERVE) -> float:
     """When the device must turn to `jobs`, earliest due first, to finish each in time with the reserve to spare."""
     latest, work = math.inf, 0.0
     for job in sorted(jobs, key=_rank):
-        work += RESERVE * job.cost
+        work += reserve * job.cost
         latest = min(latest, job.due - work)
     return latest
 
@@ -81,15 +106,43 @@ def latest_start(jobs: Iterable[Job]) -> float:
 def decide(jobs: Sequence[Job], now: float) -> Start | Wait:
     """What a free device does at `now`."""
     ready = [job for job in jobs if job.release <= now]
-    eager = min((job for job in ready if job.eager), key=_rank, default=None)
+    eager = _first_eager(ready, now)
     if eager is not None and now + eager.cost <= latest_start(job for job in jobs if job is not eager):
         return Start(eager.sid)
-    first = min((job for job in ready if job.due < math.inf), key=_rank, default=None)
+    due = [job for job in ready if job.due < math.inf]
     latest = latest_start(jobs)
     # With an eager job waiting the device does not idle: what must be made soon is made now, which makes room for it.
-    if first is not None and (eager is not None or now >= latest):
-        return Start(first.sid)
+    if due and (eager is not None or now >= latest):
+        return Start(_first_due(due, [job for job in jobs if job.due < math.inf], now).sid)
     return Wait(min((time for time in (latest, *(job.release for job in jobs)) if time > now), default=math.inf))
+
+
+def _first_eager(ready: Sequence[Job], now: float) -> Job | None:
+    """A first chunk, for which somebody waits, before a render."""
+    eager = [job for job in ready if job.eager]
+    if begun := [job for job in eager if job.due < math.inf]:
+        return min(begun, key=_rank)
+    return _longest_wait(eager, eager, now, lambda job: job.served) if eager else None
+
+
+def _first_due(due: Sequence[Job], live: Sequence[Job], now: float) -> Job:
+    """Of `due`, which is a part of `live`: by time while all can be made in time, by weighted lateness when not."""
+    if now <= latest_start(live, reserve=1.0):
+        return min(due, key=_rank)
+    return _longest_wait(due, live, now, lambda job: job.due - job.cost)
+
+
+def _longest_wait(some: Sequence[Job], all_: Sequence[Job], now: float, since: Callable[[Job], float]) -> Job:
+    """The one whose wait, times its share of its tenant's weight, would be longest if another of them went first."""
+    sessions = Counter(job.tenant for job in all_)
+    later = now + fmean(job.cost for job in all_)
+
+    def wait(job: Job) -> tuple[float, tuple[float, float, str]]:
+        waited = later - since(job)
+        share = job.weight / sessions[job.tenant] if job.tenant else job.weight
+        return -(waited * share if waited > 0 else waited), _rank(job)
+
+    return min(some, key=wait)
 
 
 class Estimate:

@@ -1,4 +1,4 @@
-"""The owner of sessions, on a fake stream and a real Redis: chunks in order, prompts applied, faults contained."""
+"""The owner of sessions, on a fake stream and a real Redis: chunks in order, slots kept, faults contained."""
 
 from __future__ import annotations
 
@@ -7,59 +7,29 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from generator_rig import VIDEO, FakeVideoStream, owns
+from generator_rig import rig as make_rig
 from redis_store import Store
 from torch import Tensor
 
-from deployments.fragments import Fragment
-from deployments.generator import Generator, Parts
-from deployments.leases import Leases
-from deployments.owned import Limits
-from deployments.placement import Refusal
-from deployments.redis_server import RedisServer
-from deployments.session import (
+from deployments.entries import (
     EndRequested,
     PromptApplied,
     PromptRefused,
     PromptRequested,
-    Session,
     SessionEnded,
     SessionFailed,
-    SessionState,
     Stalled,
-    chunk_frames,
 )
+from deployments.leases import Leases
+from deployments.placement import Refusal
+from deployments.redis_server import RedisServer
+from deployments.session import SessionState
 from deployments.store import Keys, connect
 from deployments.timeline import Timeline
-from deployments.video_config import VideoConfig
-
-VIDEO = VideoConfig(width=16, height=16, fps=160)  # ten times as fast as is usual: a chunk lasts 75 ms
-PATIENCE = 20.0
-
-
-class FakeVideoStream:
-    """Frames that hold the number of the prompt they follow."""
-
-    def __init__(self, prompt: Tensor, seed: int) -> None:
-        self.prompt = prompt
-        self.chunk = 0
-        self.frame = 0
-
-    def next_frames(self) -> Tensor:
-        frames = chunk_frames(self.chunk)
-        self.chunk += 1
-        self.frame += frames
-        return torch.full((frames, 16, 16, 3), int(self.prompt.item()), dtype=torch.uint8)
-
-    def switch(self, prompt: Tensor) -> None:
-        self.prompt = prompt
 
 
 class BrokenStream(FakeVideoStream):
@@ -72,106 +42,10 @@ class BrokenStream(FakeVideoStream):
         return super().next_frames()
 
 
-@dataclass
-class Rig:
-    """A generator named `r`, its store, and what its encoders were asked."""
-
-    store: Store
-    stream: Callable[[Tensor, int], FakeVideoStream] = FakeVideoStream
-    slots: int = 2
-    memory_slots: int | None = None
-    unwatched_seconds: float = 1e6
-    first_viewer_seconds: float = 1e6
-    watch_seconds: float = 60.0
-    encoder_breaks_at: int | None = None
-    prompts: list[str] = field(default_factory=list)
-    generator: Generator = field(init=False)
-
-    async def encode_text(self, text: str) -> Tensor:
-        if text == "unreadable":
-            raise RuntimeError("no text encoder")
-        self.prompts.append(text)
-        return torch.tensor([[[float(len(self.prompts))]]])
-
-    async def encode_video(self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int) -> bytes:
-        if chunk == self.encoder_breaks_at:
-            raise RuntimeError("no video encoder")
-        return bytes([int(frames[0, 0, 0, 0])])
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Generator]:
-        """Its loops must run all the while."""
-        parts = Parts(
-            timeline=self.store.timeline,
-            leases=Leases(self.store.redis),
-            encode_text=self.encode_text,
-            encode_video=self.encode_video,
-            open_stream=self.stream,
-        )
-        limits = Limits(
-            self.slots, self.unwatched_seconds, self.first_viewer_seconds, self.watch_seconds, self.memory_slots
-        )
-        self.generator = Generator("r", "fake", VIDEO, parts, limits, chunk_seconds=0.01)
-        running = asyncio.create_task(self.generator.run())
-        try:
-            async with asyncio.timeout(PATIENCE):
-                yield self.generator
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-
-    async def ask(self, sid: str, *commands: PromptRequested | EndRequested) -> None:
-        for command in commands:
-            await self.store.timeline.append_command(sid, command)
-        await self.store.timeline.ring("r", sid)
-
-    async def watch(self, sid: str, count: int) -> list[Fragment]:
-        fragments: list[Fragment] = []
-        async for some in self.generator.watch(sid):
-            fragments += some
-            if len(fragments) >= count:
-                break
-        return fragments[:count]
-
-    async def facts(self, sid: str) -> list[object]:
-        return list(await self.store.timeline.read(sid, limit=1000))
-
-    async def until(self, sid: str, holds: Callable[[Session], bool]) -> Session:
-        while True:
-            if holds(session := await self.store.timeline.session(sid)):
-                return session
-            await asyncio.sleep(0.01)
-
-    async def until_chunks(self, sid: str, count: int) -> Session:
-        return await self.until(sid, lambda session: session.chunks >= count)
-
-    async def idle(self, sid: str) -> None:
-        """Returns when an unwatched session has made what it may."""
-        made = -1
-        while True:
-            before, made = made, (await self.store.timeline.session(sid)).chunks
-            if made == before:
-                return
-            await asyncio.sleep(0.3)
-
-    async def over(self, sid: str) -> Session:
-        async for _ in self.store.timeline.tail(sid):
-            pass
-        return await self.store.timeline.session(sid)
-
-
-async def owns(generator: Generator, sessions: int) -> None:
-    """Returns once the generator owns so many: an end is recorded first, and the slot is free after."""
-    async with asyncio.timeout(10):
-        while generator.sessions != sessions:  # noqa: ASYNC110  (a plain count has no event)
-            await asyncio.sleep(0.01)
-
-
-async def test_chunks_come_in_order_and_are_counted(store: Store) -> None:
-    rig = Rig(store)
-    async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+async def test_chunks_come_in_order_and_are_counted(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running():
+        await rig.begin("s")
         fragments = await rig.watch("s", 5)
         session = await store.timeline.session("s")
     assert [f.chunk for f in fragments] == [0, 1, 2, 3, 4]
@@ -181,31 +55,31 @@ async def test_chunks_come_in_order_and_are_counted(store: Store) -> None:
     assert (session.status, session.owner) == (SessionState.live, "r")
 
 
-async def test_unwatched_a_session_makes_no_more_than_one_chunk_of_lead(store: Store) -> None:
-    rig = Rig(store)
-    async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+async def test_unwatched_a_session_makes_no_more_than_one_chunk_of_lead(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running():
+        await rig.begin("s")
         last = (await rig.watch("s", 3))[-1].chunk
         # Another session, opened later, is given its chunks meanwhile: the device is not what holds the first one up.
-        await generator.open("t", "a cube", 1)
+        await rig.begin("t")
         await rig.watch("t", 20)
         session = await store.timeline.session("s")
     assert last + 1 <= session.chunks <= last + 3
 
 
-async def test_an_unpaced_session_does_not_wait_for_viewers(store: Store) -> None:
-    rig = Rig(store)
-    async with rig.running() as generator:
-        await generator.open("s", "a ball", 1, paced=False)
+async def test_an_unpaced_session_does_not_wait_for_viewers(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running():
+        await rig.begin("s", pace="offline", max_seconds=1000)
         made = [fragment.chunk for fragment in await rig.watch("s", 20)]
         await rig.until_chunks("s", made[-1] + 10)
     assert made == sorted(set(made))
 
 
-async def test_a_prompt_is_applied_at_the_chunk_that_shows_it(store: Store) -> None:
-    rig = Rig(store)
+async def test_a_prompt_is_applied_at_the_chunk_that_shows_it(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         watching = asyncio.create_task(rig.watch("s", 400))
         await rig.ask("s", PromptRequested(prompt_id="p", text="a cube"))
         async for entry in store.timeline.tail("s"):
@@ -218,10 +92,12 @@ async def test_a_prompt_is_applied_at_the_chunk_that_shows_it(store: Store) -> N
     assert all(data == (2 if chunk >= entry.chunk else 1) for chunk, data in shown.items())
 
 
-async def test_of_two_prompts_before_one_chunk_the_newer_is_applied_and_the_older_refused(store: Store) -> None:
-    rig = Rig(store)
+async def test_of_two_prompts_before_one_chunk_the_newer_is_applied_and_the_older_refused(
+    store: Store, tmp_path: Path
+) -> None:
+    rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         await rig.watch("s", 3)  # and nobody watches any more: no chunk begins between the two
         await rig.idle("s")
         await rig.ask("s", PromptRequested(prompt_id="p", text="one"), PromptRequested(prompt_id="q", text="two"))
@@ -238,10 +114,10 @@ async def test_of_two_prompts_before_one_chunk_the_newer_is_applied_and_the_olde
     assert applied.prompt_id == "q"
 
 
-async def test_a_prompt_that_cannot_be_read_is_refused_and_the_video_goes_on(store: Store) -> None:
-    rig = Rig(store)
-    async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+async def test_a_prompt_that_cannot_be_read_is_refused_and_the_video_goes_on(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running():
+        await rig.begin("s")
         await rig.ask("s", PromptRequested(prompt_id="p", text="unreadable"))
         async for entry in store.timeline.tail("s"):
             if isinstance(entry, PromptRefused):
@@ -250,10 +126,10 @@ async def test_a_prompt_that_cannot_be_read_is_refused_and_the_video_goes_on(sto
     assert "again" in entry.reason
 
 
-async def test_an_end_closes_the_stream_and_frees_the_slot(store: Store) -> None:
-    rig = Rig(store)
+async def test_an_end_closes_the_stream_and_frees_the_slot(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         watching = asyncio.create_task(rig.watch("s", 10_000))
         await rig.ask("s", EndRequested())
         assert (await rig.over("s")).reason == "requested"
@@ -262,37 +138,37 @@ async def test_an_end_closes_the_stream_and_frees_the_slot(store: Store) -> None
         assert await rig.watch("s", 1) == []
 
 
-async def test_a_full_replica_refuses_and_says_when_to_ask_again(store: Store) -> None:
-    rig = Rig(store, slots=2)
-    async with rig.running() as generator:
-        answers = await asyncio.gather(*(generator.open(sid, "a ball", 1) for sid in ("a", "b", "c")))
+async def test_a_full_replica_refuses_and_says_when_to_ask_again(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, slots=2)
+    async with rig.running():
+        answers = await asyncio.gather(*(rig.offer(sid) for sid in ("a", "b", "c")))
     refusals = [answer for answer in answers if isinstance(answer, Refusal)]
     assert [refusal.replica for refusal in refusals] == ["r"]
     assert refusals[0].retry_after_s >= 1
 
 
-async def test_a_replica_takes_no_more_sessions_than_its_memory_holds_whatever_was_set(store: Store) -> None:
-    rig = Rig(store, slots=4, memory_slots=1)
-    async with rig.running() as generator:
-        answers = [await generator.open(sid, "a ball", 1) for sid in ("a", "b")]
+async def test_a_replica_takes_no_more_sessions_than_its_memory_holds(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, slots=4, memory_slots=1)
+    async with rig.running():
+        answers = [await rig.offer(sid) for sid in ("a", "b")]
     assert [isinstance(answer, Refusal) for answer in answers] == [False, True]
 
 
-async def test_who_never_comes_loses_the_session_sooner_than_who_was_there(store: Store) -> None:
-    rig = Rig(store, first_viewer_seconds=0.3)
+async def test_who_never_comes_loses_the_session_sooner_than_who_was_there(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, first_viewer_seconds=0.3)
     async with rig.running() as generator:
-        await generator.open("seen", "a ball", 1)
+        await rig.begin("seen")
         await rig.watch("seen", 1)
-        await generator.open("never", "a ball", 1)
+        await rig.begin("never")
         assert (await rig.over("never")).reason == "unwatched"
         await owns(generator, 1)
 
 
-async def test_a_viewers_call_ends_in_time_and_the_next_one_misses_nothing(store: Store) -> None:
-    rig = Rig(store, watch_seconds=0.1)
+async def test_a_viewers_call_ends_in_time_and_the_next_one_misses_nothing(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, watch_seconds=0.1)
     chunks: list[int] = []
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         while len(set(chunks)) < 20:
             call = [fragment.chunk async for some in generator.watch("s") for fragment in some]
             assert call == list(range(call[0], call[0] + len(call))) if call else True
@@ -301,16 +177,16 @@ async def test_a_viewers_call_ends_in_time_and_the_next_one_misses_nothing(store
     assert sorted(set(chunks)) == list(range(max(chunks) + 1))
 
 
-async def test_nobody_watches_for_long_ends_the_session(store: Store) -> None:
-    rig = Rig(store, unwatched_seconds=0.3)
+async def test_nobody_watches_for_long_ends_the_session(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, unwatched_seconds=0.3)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         await rig.watch("s", 1)
         assert (await rig.over("s")).reason == "unwatched"
         await owns(generator, 0)
 
 
-async def test_a_model_that_breaks_fails_its_session_only(store: Store) -> None:
+async def test_a_model_that_breaks_fails_its_session_only(store: Store, tmp_path: Path) -> None:
     made: list[BrokenStream] = []
 
     def stream(prompt: Tensor, seed: int) -> FakeVideoStream:
@@ -319,10 +195,10 @@ async def test_a_model_that_breaks_fails_its_session_only(store: Store) -> None:
         made.append(BrokenStream(prompt, seed))
         return made[-1]
 
-    rig = Rig(store, stream=stream)
-    async with rig.running() as generator:
-        await generator.open("good", "a ball", 1)
-        await generator.open("bad", "a ball", 13)
+    rig = make_rig(store, tmp_path, stream=stream)
+    async with rig.running():
+        await rig.begin("good")
+        await rig.begin("bad", seed=13)
         watching = asyncio.create_task(rig.watch("bad", 10))
         session = await rig.over("bad")
         await watching
@@ -332,20 +208,20 @@ async def test_a_model_that_breaks_fails_its_session_only(store: Store) -> None:
     assert made[0].broken == 1
 
 
-async def test_a_chunk_that_cannot_be_encoded_fails_the_session(store: Store) -> None:
-    rig = Rig(store, encoder_breaks_at=2)
-    async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+async def test_a_chunk_that_cannot_be_encoded_fails_the_session(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, encoder_breaks_at=2)
+    async with rig.running():
+        await rig.begin("s")
         fragments = await rig.watch("s", 10)
         session = await rig.over("s")
     assert [f.chunk for f in fragments] == [0, 1]
     assert session.status == SessionState.failed
 
 
-async def test_an_owner_that_was_replaced_drops_the_session_and_writes_nothing(store: Store) -> None:
-    rig = Rig(store)
+async def test_an_owner_that_was_replaced_drops_the_session_and_writes_nothing(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         await rig.watch("s", 1)
         await Leases(store.redis).claim("s", "other", dead_owner="r")
         fragments = await rig.watch("s", 10_000)
@@ -355,18 +231,18 @@ async def test_an_owner_that_was_replaced_drops_the_session_and_writes_nothing(s
     assert session.chunks <= (fragments[-1].chunk + 1 if fragments else 3)
 
 
-async def test_a_replica_that_stops_ends_its_sessions_and_takes_no_more(store: Store) -> None:
-    rig = Rig(store)
+async def test_a_replica_that_stops_ends_its_sessions_and_takes_no_more(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         await generator.close()
         assert isinstance((await rig.facts("s"))[-1], SessionEnded)
-        assert isinstance(await generator.open("t", "a ball", 1), Refusal)
+        assert isinstance(await rig.offer("t"), Refusal)
     assert (await store.timeline.session("s")).reason == "stopped"
 
 
-async def test_a_session_that_is_being_opened_when_the_replica_stops_does_not_stay(store: Store) -> None:
-    rig = Rig(store)
+async def test_a_session_on_its_way_to_a_replica_that_stops_waits_for_another(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     asked, read = asyncio.Event(), asyncio.Event()
 
     async def encode_text(text: str) -> Tensor:
@@ -376,17 +252,18 @@ async def test_a_session_that_is_being_opened_when_the_replica_stops_does_not_st
 
     rig.encode_text = encode_text  # type: ignore[method-assign]
     async with rig.running() as generator:
-        opening = asyncio.create_task(generator.open("s", "a ball", 1))
+        opening = asyncio.create_task(rig.offer("s"))
         await asked.wait()
         await generator.close()
         read.set()
         assert isinstance(await opening, Refusal)
         await owns(generator, 0)
-    assert (await store.timeline.session("s")).reason == "stopped"
+    assert (await store.timeline.session("s")).status is SessionState.queued
+    assert not await store.redis.exists(Keys("s").lease)
 
 
-async def test_a_text_encoder_that_is_silent_holds_up_nobody_elses_commands(store: Store) -> None:
-    rig = Rig(store)
+async def test_a_text_encoder_that_is_silent_holds_up_nobody_elses_commands(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     silent = asyncio.Event()
     plain = rig.encode_text
 
@@ -396,9 +273,9 @@ async def test_a_text_encoder_that_is_silent_holds_up_nobody_elses_commands(stor
         return await plain(text)
 
     rig.encode_text = encode_text  # type: ignore[method-assign]
-    async with rig.running() as generator:
-        await generator.open("slow", "a ball", 1)
-        await generator.open("s", "a ball", 1)
+    async with rig.running():
+        await rig.begin("slow")
+        await rig.begin("s")
         await rig.ask("slow", PromptRequested(prompt_id="p", text="slow"), PromptRequested(prompt_id="q", text="quick"))
         await rig.ask("s", EndRequested())
         assert (await rig.over("s")).reason == "requested"
@@ -406,8 +283,8 @@ async def test_a_text_encoder_that_is_silent_holds_up_nobody_elses_commands(stor
         assert (await rig.over("slow")).reason == "requested"
 
 
-async def test_prompts_keep_their_order_however_long_each_takes_to_read(store: Store) -> None:
-    rig = Rig(store)
+async def test_prompts_keep_their_order_however_long_each_takes_to_read(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
     second_read = asyncio.Event()
     plain = rig.encode_text
 
@@ -420,8 +297,8 @@ async def test_prompts_keep_their_order_however_long_each_takes_to_read(store: S
         return embeddings
 
     rig.encode_text = encode_text  # type: ignore[method-assign]
-    async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+    async with rig.running():
+        await rig.begin("s")
         await rig.watch("s", 1)
         await rig.idle("s")
         await rig.ask("s", PromptRequested(prompt_id="p", text="one"), PromptRequested(prompt_id="q", text="two"))
@@ -431,11 +308,11 @@ async def test_prompts_keep_their_order_however_long_each_takes_to_read(store: S
     assert entry.prompt_id == "p"
 
 
-async def test_a_timeline_that_cannot_be_read_fails_its_session_only(store: Store) -> None:
-    rig = Rig(store)
-    async with rig.running() as generator:
-        await generator.open("bad", "a ball", 1)
-        await generator.open("good", "a ball", 1)
+async def test_a_timeline_that_cannot_be_read_fails_its_session_only(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running():
+        await rig.begin("bad")
+        await rig.begin("good")
         await store.redis.xadd(Keys("bad").timeline, {"data": '{"type": "nonsense"}'})
         await store.timeline.ring("r", "bad")
         await rig.until("bad", lambda session: session.status is SessionState.failed)
@@ -444,15 +321,15 @@ async def test_a_timeline_that_cannot_be_read_fails_its_session_only(store: Stor
     assert (session.status, "cannot be read" in (session.reason or "")) == (SessionState.failed, True)
 
 
-async def test_one_entry_tells_of_a_run_of_late_chunks_and_each_chunk_counts(store: Store) -> None:
+async def test_one_entry_tells_of_a_run_of_late_chunks_and_each_chunk_counts(store: Store, tmp_path: Path) -> None:
     class Slow(FakeVideoStream):
         def next_frames(self) -> Tensor:
             time.sleep(0.2 if self.chunk in (3, 4, 5, 9) else 0.0)
             return super().next_frames()
 
-    rig = Rig(store, stream=Slow)
+    rig = make_rig(store, tmp_path, stream=Slow)
     async with rig.running() as generator:
-        await generator.open("s", "a ball", 1)
+        await rig.begin("s")
         await rig.watch("s", 14)
         await generator.close()  # what is read below must be of one moment
         session = await store.timeline.session("s")
@@ -470,9 +347,9 @@ async def test_one_entry_tells_of_a_run_of_late_chunks_and_each_chunk_counts(sto
 async def test_the_picture_goes_on_while_redis_is_away_and_the_history_catches_up(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         async with connect(server.url) as redis, connect(server.url, blocking=True) as blocking:
-            rig = Rig(Store(redis, Timeline(redis, blocking), Leases(redis)))
+            rig = make_rig(Store(redis, Timeline(redis, blocking), Leases(redis)), tmp_path)
             async with rig.running() as generator:
-                await generator.open("s", "a ball", 1)
+                await rig.begin("s")
                 await rig.watch("s", 2)
                 assert server.pid is not None
                 os.kill(server.pid, signal.SIGSTOP)
@@ -486,16 +363,16 @@ async def test_the_picture_goes_on_while_redis_is_away_and_the_history_catches_u
             kinds = [getattr(entry, "type", "") for entry in await rig.facts("s")]
     assert shown == list(range(shown[0], shown[0] + 30))
     assert recorded == list(range(recorded[-1] + 1))
-    assert kinds[:2] == ["session.created", "session.live"]
-    assert set(kinds[2:]) <= {"stalled"}
+    assert kinds[:3] == ["session.created", "session.starting", "session.live"]
+    assert set(kinds[3:]) <= {"stalled"}
 
 
 async def test_a_session_outlives_a_redis_that_died_and_came_back(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         async with connect(server.url) as redis, connect(server.url, blocking=True) as blocking:
-            rig = Rig(Store(redis, Timeline(redis, blocking), Leases(redis)))
+            rig = make_rig(Store(redis, Timeline(redis, blocking), Leases(redis)), tmp_path)
             async with rig.running() as generator:
-                await generator.open("s", "a ball", 1)
+                await rig.begin("s")
                 await rig.watch("s", 2)
                 await redis.config_set("appendfsync", "always")
                 await redis.hset("marker", "a", "b")

@@ -4,59 +4,82 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
+from typing import Any
 from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor
+from generator_rig import FakeVideoStream
 
-from deployments.owned import Limits, Owned, Prompt, Times
+from deployments.entries import PromptRequested
+from deployments.owned import Owned
+from deployments.parts import Limits, Times
 from deployments.playout import PlayoutClock
+from deployments.prompt_plan import Prompt
 from deployments.recorder import Recorder
 from deployments.scheduler import Estimate
-from deployments.session import PromptRequested
+from deployments.session import chunk_first_frame
+from deployments.video_config import VideoConfig
 
-PROMPT = Prompt(PromptRequested(id="5-0", at=5, prompt_id="p", text="a cube"), torch.zeros(1, 1, 1))
-
-
-class FakeStream:
-    chunk, frame = 1, 9
-
-    def next_frames(self) -> Tensor:
-        return torch.zeros(12, 16, 16, 3, dtype=torch.uint8)
-
-    def switch(self, prompt: Tensor) -> None:
-        self.prompt = prompt
+VIDEO = VideoConfig(width=16, height=16, fps=16)
+EMBEDDINGS = torch.zeros(1, 1, 1)
+TIMES = Times(chunk=Estimate(0.1), switch=Estimate(0.03), delivery=Estimate(0.01))
 
 
-def owned(paced: bool = True) -> Owned:
-    return Owned(
-        "s", 1, "0-0", FakeStream(), PlayoutClock(16, 0.0), mock.Mock(spec=Recorder), asked=0.0, paced=paced
-    )  # fmt: skip
+def asked(at_frame: int | None = None) -> PromptRequested:
+    now = round(time.time() * 1000)
+    return PromptRequested(id=f"{now - 5000}-0", at=now - 5000, prompt_id="p", text="a cube", at_frame=at_frame)
 
 
-@pytest.mark.parametrize("paced", [True, False])
-def test_a_waiting_prompt_makes_the_next_chunk_dearer_by_a_switch(paced: bool) -> None:
-    times = Times(chunk=Estimate(0.1), switch=Estimate(0.03), delivery=Estimate(0.01))
-    session = owned(paced)
-    plain = session.job(1.0, times)
-    session.prompt = PROMPT
-    switching = session.job(1.0, times)
+def owned(chunk: int = 1, **how: Any) -> Owned:
+    stream = FakeVideoStream(EMBEDDINGS, 0)
+    stream.chunk = chunk
+    return Owned("s", 1, stream, PlayoutClock(16, 0.0), mock.Mock(spec=Recorder), VIDEO, asked=0.0, **how)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_prompt_makes_the_chunk_that_it_begins_with_dearer_by_a_switch(live: bool) -> None:
+    session = owned(live=live)
+    plain = session.job(1.0, TIMES)
+    session.plan.add(asked(), session.next_chunk)
+    session.plan.read("p", EMBEDDINGS)
+    switching = session.job(1.0, TIMES)
     assert plain is not None
     assert switching is not None
     assert (plain.cost, switching.cost) == (0.1, pytest.approx(0.13))
 
 
+def test_a_render_waits_for_its_script_and_a_live_video_only_at_its_start() -> None:
+    for live in (True, False):
+        session = owned(live=live)
+        session.plan.add(asked(), session.next_chunk)
+        assert session.job(0.0, TIMES) is None
+        session.next_chunk += 1
+        session.plan.add(asked(), session.next_chunk)
+        assert (session.job(0.0, TIMES) is None) == (not live)
+
+
 def test_a_chunk_counts_its_switch_among_its_time_on_the_device() -> None:
     clock = itertools.count(10.0, 2.0)
-    made = owned().make_chunk(PROMPT, lambda: next(clock))
+    made = owned().make_chunk(Prompt(asked(), EMBEDDINGS), lambda: next(clock))
     assert (made.seconds, made.switch_seconds, made.at) == (4.0, 2.0, 14.0)
-    record = made.record(gap_seconds=0.0401)
+    record = made.record(gap_seconds=0.0401, slack_seconds=0.0)
     assert (record.chunk, record.first_frame, record.frames) == (1, 9, 12)
-    assert (record.generated_ms, record.gap_ms) == (4000, 41)
-    applied = made.applied(fps=16)
+    assert (record.generated_ms, record.gap_ms, record.slack_ms) == (4000, 41, 0)
+    assert made.record(gap_seconds=0.0, slack_seconds=None).slack_ms is None
+    applied = made.applied(fps=16, late_seconds=0.0)
     assert applied is not None
     assert (applied.prompt_id, applied.frame, applied.media_seconds) == ("p", 9, 9 / 16)
+
+
+def test_a_prompts_latency_counts_from_its_request_or_from_the_time_it_was_asked_for() -> None:
+    now = owned().make_chunk(Prompt(asked(), EMBEDDINGS), time.monotonic).applied(fps=16, late_seconds=0.0)
+    timed = owned().make_chunk(Prompt(asked(at_frame=9), EMBEDDINGS), time.monotonic).applied(fps=16, late_seconds=0.2)
+    assert now is not None
+    assert timed is not None
+    assert now.latency_ms >= 5000
+    assert timed.latency_ms == 200
 
 
 def test_a_session_waits_shorter_for_its_first_viewer_than_for_one_that_left() -> None:
@@ -67,14 +90,42 @@ def test_a_session_waits_shorter_for_its_first_viewer_than_for_one_that_left() -
     assert session.seconds_left(100.0, limits) == math.inf
     session.playout.leave(100.0)
     assert session.seconds_left(110.0, limits) == 50.0
+    assert owned(live=False).seconds_left(1e9, limits) == math.inf, "a render needs no viewers"
 
 
 def test_a_session_that_is_over_or_has_enough_waiting_gets_no_chunk() -> None:
-    times = Times(Estimate(0.1), Estimate(0.1), Estimate(0.01))
-    session = owned(paced=False)
-    session.unpublished = 2
-    assert session.job(0.0, times) is None
-    session.unpublished = 1
-    assert session.job(0.0, times) is not None
+    session = owned(live=False)
+    session.unpublished = 4
+    assert session.job(0.0, TIMES) is None
+    session.unpublished = 3
+    assert session.job(0.0, TIMES) is not None
     session.over = True
-    assert session.job(0.0, times) is None
+    assert session.job(0.0, TIMES) is None
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.5625, 1.0, 2.1, 30.0])
+def test_a_video_ends_with_the_first_chunk_that_reaches_its_length(seconds: float) -> None:
+    session = owned(chunk=0, live=False, max_seconds=seconds)
+    while session.job(0.0, TIMES) is not None:
+        assert chunk_first_frame(session.next_chunk) / 16 < seconds
+        session.next_chunk += 1
+    assert session.finished
+    assert chunk_first_frame(session.next_chunk) / 16 >= seconds
+
+
+def test_a_session_pauses_between_chunks_but_not_before_its_first() -> None:
+    session = owned(chunk=0)
+    session.pausing = True
+    assert session.job(0.0, TIMES) is not None
+    session.next_chunk += 1
+    assert session.stands
+    assert session.job(0.0, TIMES) is None
+    back = owned(chunk=5, resumed=True)
+    back.pausing = True
+    assert back.stands
+
+
+def test_a_video_that_goes_on_is_wanted_at_once_like_a_new_one() -> None:
+    job = owned(chunk=5, resumed=True).job(0.0, TIMES)
+    assert job is not None
+    assert job.eager

@@ -1,0 +1,80 @@
+"""What a generator works with: the other deployments, the stores, the model; and how much it may do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deployments.admission import OFFLINE_SLOTS
+from deployments.leases import Leases
+from deployments.media_store import MediaStore
+from deployments.scheduler import Estimate
+from deployments.timeline import Timeline
+from deployments.video_config import VideoConfig
+from longlive.switch import SwitchMode
+
+
+class Packs(Protocol):
+    """What a generator needs of `longlive.snapshot.Snapshot`."""
+
+    def pack(self) -> bytes: ...
+
+
+class Stream(Protocol):
+    """What a generator needs of `longlive.stream.VideoStream`. Used by one thread only."""
+
+    @property
+    def chunk(self) -> int: ...
+    @property
+    def frame(self) -> int: ...
+    def next_frames(self) -> Tensor: ...
+    def switch(self, prompt: Tensor, mode: SwitchMode) -> None: ...
+    def snapshot(self) -> Packs: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`encode_text`, `encode_video` and `init_segment` ask other deployments: they try again themselves, and answer or
+    raise in bounded time. `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with what a
+    stream's snapshot was packed to, or raises longlive.errors.SnapshotError."""
+
+    timeline: Timeline
+    leases: Leases
+    media: MediaStore
+    encode_text: Callable[[str], Awaitable[Tensor]]
+    encode_video: Callable[[VideoConfig, NDArray[np.uint8], int, int], Awaitable[bytes]]
+    init_segment: Callable[[VideoConfig], Awaitable[bytes]]
+    open_stream: Callable[[Tensor, int], Stream]
+    restore_stream: Callable[[bytes], Stream]
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`slots` None: as many as the chunk time, measured all the while, allows; never more than `memory_slots`.
+
+    A session ends when nobody has watched it for `unwatched_seconds`, or has not begun to in `first_viewer_seconds`.
+    A viewer's call lasts `watch_seconds` at most, for nobody says when its caller has died; a living one calls anew.
+    """
+
+    slots: int | None
+    unwatched_seconds: float
+    first_viewer_seconds: float
+    watch_seconds: float = 60.0
+    memory_slots: int | None = None
+    offline_slots: int = OFFLINE_SLOTS
+
+
+@dataclass
+class Times:
+    """What things take, in seconds, measured all the while: a chunk and a prompt switch on the device, a delivery."""
+
+    chunk: Estimate
+    switch: Estimate
+    delivery: Estimate

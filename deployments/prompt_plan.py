@@ -1,0 +1,127 @@
+"""Which prompt takes hold with which chunk: a plan that says what is to be stated about each. No clock, no I/O."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deployments.entries import PromptCancelled, PromptRefused, PromptRequested, PromptScheduled
+from deployments.session import CHUNK_FRAMES, chunk_at, chunk_first_frame
+from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
+
+BLEND_SECONDS = 3.0
+NEWER = "A newer prompt came for the same moment."
+PlanFact = PromptScheduled | PromptRefused | PromptCancelled
+
+
+@dataclass(frozen=True)
+class Prompt:
+    asked: PromptRequested
+    embeddings: Tensor
+
+    def mode(self, fps: int) -> SwitchMode:
+        """How the engine takes it up, in a video of `fps` frames a second."""
+        match self.asked.mode:
+            case "recache":
+                return Recache()
+            case "keep":
+                return Keep()
+            case "cut":
+                return Clear()
+            case "blend":
+                seconds = BLEND_SECONDS if self.asked.blend_seconds is None else self.asked.blend_seconds
+                return Blend(max(1, math.ceil(seconds * fps / CHUNK_FRAMES - 1e-9)))
+
+
+@dataclass
+class _Waiting:
+    asked: PromptRequested
+    chunk: int
+    said: int | None
+    """The chunk that was stated."""
+    embeddings: Tensor | None = None
+
+
+class PromptPlan:
+    """Prompts that wait for their chunk, at most one for each: of two, the one that was accepted later.
+
+    Add them in the order in which they were accepted, and `begin` each chunk once, in order. What a call gives is to be
+    stated in the timeline. A prompt is announced when its chunk is certain: at once where the time was given, else once
+    it is read (its embeddings are there).
+    """
+
+    def __init__(self, fps: int) -> None:
+        self._fps = fps
+        self._waiting: dict[str, _Waiting] = {}
+
+    def add(self, asked: PromptRequested, chunk: int, said: int | None = None) -> list[PlanFact]:
+        """Accept a prompt while `chunk` is the next one. `said`: the chunk that another owner stated for it."""
+        wanted = chunk if asked.at_frame is None else max(chunk, chunk_at(asked.at_frame))
+        waiting = self._waiting[asked.prompt_id] = _Waiting(asked, wanted, said)
+        facts = self._one_a_chunk(wanted)
+        return facts if asked.at_frame is None else facts + self._say(waiting)
+
+    def read(self, prompt_id: str, embeddings: Tensor) -> list[PlanFact]:
+        """The embeddings of a prompt, if it still waits."""
+        if (waiting := self._waiting.get(prompt_id)) is None:
+            return []
+        waiting.embeddings = embeddings
+        return self._say(waiting)
+
+    def refuse(self, prompt_id: str, reason: str) -> list[PlanFact]:
+        """Drop a prompt, if it still waits."""
+        waiting = self._waiting.pop(prompt_id, None)
+        return [] if waiting is None else [PromptRefused(prompt_id=prompt_id, reason=reason)]
+
+    def cancel(self, prompt_id: str) -> list[PlanFact]:
+        """Drop a prompt that its author takes back. One that does not wait any more, or never did, stays as it is."""
+        waiting = self._waiting.pop(prompt_id, None)
+        return [] if waiting is None else [PromptCancelled(prompt_id=prompt_id)]
+
+    def begin(self, chunk: int) -> tuple[Prompt | None, list[PlanFact]]:
+        """The prompt that takes hold with `chunk`, which begins now. One that is not read yet waits for the next."""
+        waiting = self._at(chunk)
+        if waiting is None:
+            return None, []
+        if waiting.embeddings is None:
+            waiting.chunk = chunk + 1
+            return None, self._one_a_chunk(chunk + 1)
+        del self._waiting[waiting.asked.prompt_id]
+        return Prompt(waiting.asked, waiting.embeddings), []
+
+    def unread(self, chunk: int) -> list[PromptRequested]:
+        """Prompts up to `chunk` whose embeddings are missing."""
+        return [each.asked for each in self._waiting.values() if each.chunk <= chunk and each.embeddings is None]
+
+    def holds(self, chunk: int) -> bool:
+        """Whether a prompt for `chunk` has still to be read."""
+        waiting = self._at(chunk)
+        return waiting is not None and waiting.embeddings is None
+
+    def switches(self, chunk: int) -> bool:
+        """Whether `chunk` begins with another prompt."""
+        waiting = self._at(chunk)
+        return waiting is not None and waiting.embeddings is not None
+
+    def _at(self, chunk: int) -> _Waiting | None:
+        return next((each for each in self._waiting.values() if each.chunk == chunk), None)
+
+    def _one_a_chunk(self, chunk: int) -> list[PlanFact]:
+        *older, _ = (prompt_id for prompt_id, each in self._waiting.items() if each.chunk == chunk)
+        return [fact for prompt_id in older for fact in self.refuse(prompt_id, NEWER)]
+
+    def _say(self, waiting: _Waiting) -> list[PlanFact]:
+        if waiting.said == waiting.chunk or waiting.asked.prompt_id not in self._waiting:
+            return []
+        waiting.said = waiting.chunk
+        frame = chunk_first_frame(waiting.chunk)
+        return [
+            PromptScheduled(
+                prompt_id=waiting.asked.prompt_id,
+                chunk=waiting.chunk,
+                frame=frame,
+                media_seconds=frame / self._fps,
+            )
+        ]

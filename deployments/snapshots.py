@@ -1,0 +1,35 @@
+"""Where paused sessions go on from: one object in the media store for each."""
+
+from __future__ import annotations
+
+import logging
+
+from deployments.media_store import MediaError, MediaStore
+
+log = logging.getLogger(__name__)
+
+
+class Snapshots:
+    """Raises what the media store does."""
+
+    def __init__(self, store: MediaStore) -> None:
+        self._store = store
+
+    async def save(self, sid: str, fence: int, chunk: int, data: bytes) -> str:
+        """Keep what a session goes on from with `chunk`; gives the name to `load` it by."""
+        path = f"{sid}/snapshots/{fence}-{chunk}"
+        await self._store.write(path, data)
+        return path
+
+    async def load(self, path: str) -> bytes:
+        return await self._store.read(path)
+
+    async def forget_others(self, path: str) -> None:
+        """Delete the session's earlier ones. A store that does not is no reason to stop."""
+        folder, _, kept = path.rpartition("/")
+        try:
+            for name in await self._store.names(folder):
+                if name != kept:
+                    await self._store.delete(f"{folder}/{name}")
+        except MediaError as error:
+            log.warning("earlier snapshots stay: %s", error)

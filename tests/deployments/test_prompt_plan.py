@@ -1,0 +1,154 @@
+"""The plan of prompts: each at its chunk, one for each chunk, and everything that must be said about them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from deployments.entries import Mode, PromptCancelled, PromptRefused, PromptRequested, PromptScheduled
+from deployments.prompt_plan import NEWER, PlanFact, Prompt, PromptPlan
+from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
+
+EMBEDDINGS = torch.zeros(1, 1, 1)
+
+
+def asked(prompt_id: str, at_frame: int | None = None) -> PromptRequested:
+    return PromptRequested(prompt_id=prompt_id, text=prompt_id, at_frame=at_frame)
+
+
+def scheduled(prompt_id: str, chunk: int) -> PromptScheduled:
+    frame = 12 * chunk - 3 if chunk else 0
+    return PromptScheduled(prompt_id=prompt_id, chunk=chunk, frame=frame, media_seconds=frame / 16)
+
+
+def test_a_prompt_for_now_takes_hold_with_the_next_chunk_once_it_is_read() -> None:
+    plan = PromptPlan(16)
+    assert plan.add(asked("p"), 3) == []
+    assert plan.holds(3)
+    assert plan.read("p", EMBEDDINGS) == [scheduled("p", 3)]
+    assert (plan.holds(3), plan.switches(3), plan.switches(4)) == (False, True, False)
+    prompt, facts = plan.begin(3)
+    assert prompt is not None
+    assert (prompt.asked.prompt_id, facts) == ("p", [])
+    assert plan.begin(4) == (None, [])
+
+
+@pytest.mark.parametrize(("at_frame", "chunk"), [(0, 2), (21, 2), (22, 3), (33, 3), (129, 11)])
+def test_a_timed_prompt_is_rounded_up_to_a_chunk_and_announced_at_once(at_frame: int, chunk: int) -> None:
+    plan = PromptPlan(16)
+    assert plan.add(asked("p", at_frame), 2) == [scheduled("p", chunk)]
+    assert plan.read("p", EMBEDDINGS) == []
+    for earlier in range(2, chunk):
+        assert plan.begin(earlier) == (None, [])
+    assert plan.begin(chunk)[0] is not None
+
+
+def test_a_prompt_that_misses_its_chunk_is_announced_anew_once_it_is_read() -> None:
+    plan = PromptPlan(16)
+    plan.add(asked("p", 33), 0)
+    assert [plan.begin(chunk) for chunk in range(5)] == [(None, [])] * 5
+    assert plan.read("p", EMBEDDINGS) == [scheduled("p", 5)]
+    assert plan.begin(5)[0] is not None
+
+
+def test_of_two_prompts_for_a_chunk_the_older_is_refused() -> None:
+    plan = PromptPlan(16)
+    plan.add(asked("p"), 2)
+    refused = PromptRefused(prompt_id="p", reason=NEWER)
+    assert plan.add(asked("q", 21), 2) == [refused, scheduled("q", 2)]
+    assert plan.read("p", EMBEDDINGS) == [], "what was refused is not announced"
+    plan.add(asked("r", 33), 2)
+    assert plan.begin(2) == (None, [PromptRefused(prompt_id="q", reason=NEWER)]), "q slipped to where r waits"
+    plan.read("r", EMBEDDINGS)
+    prompt, _ = plan.begin(3)
+    assert prompt is not None
+    assert prompt.asked.prompt_id == "r"
+
+
+def test_prompts_take_hold_in_the_order_in_which_they_came_however_long_each_takes_to_read() -> None:
+    plan = PromptPlan(16)
+    plan.add(asked("slow"), 2)
+    assert plan.add(asked("quick"), 2) == [PromptRefused(prompt_id="slow", reason=NEWER)]
+
+
+def test_a_prompt_can_be_taken_back_while_it_waits_and_not_after() -> None:
+    plan = PromptPlan(16)
+    plan.add(asked("p"), 2)
+    plan.read("p", EMBEDDINGS)
+    assert plan.cancel("p") == [PromptCancelled(prompt_id="p")]
+    assert plan.begin(2) == (None, [])
+    assert plan.cancel("p") == plan.cancel("nobody") == []
+    plan.add(asked("q"), 3)
+    plan.read("q", EMBEDDINGS)
+    plan.begin(3)
+    assert plan.cancel("q") == []
+
+
+def test_what_another_owner_announced_is_not_announced_again_unless_it_changes() -> None:
+    plan = PromptPlan(16)
+    assert plan.add(asked("p", 57), 3, said=5) == []
+    assert plan.add(asked("q", 33), 4, said=3) == [scheduled("q", 4)]
+
+
+def test_only_prompts_of_near_chunks_are_to_be_read() -> None:
+    plan = PromptPlan(16)
+    for chunk in range(20):
+        plan.add(asked(f"p{chunk}", 12 * chunk), 0)
+    assert [each.prompt_id for each in plan.unread(4)] == ["p0", "p1", "p2", "p3"]
+    plan.read("p1", EMBEDDINGS)
+    assert [each.prompt_id for each in plan.unread(4)] == ["p0", "p2", "p3"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "seconds", "expected"),
+    [
+        ("recache", None, Recache()),
+        ("keep", None, Keep()),
+        ("cut", None, Clear()),
+        ("blend", None, Blend(4)),
+        ("blend", 0.75, Blend(1)),
+        ("blend", 0.76, Blend(2)),
+        ("blend", 6.0, Blend(8)),
+        ("blend", 0.0, Blend(1)),
+    ],
+)
+def test_a_mode_is_one_of_the_engines(mode: Mode, seconds: float | None, expected: SwitchMode) -> None:
+    wish = PromptRequested(prompt_id="p", text="p", mode=mode, blend_seconds=seconds)
+    assert Prompt(wish, EMBEDDINGS).mode(fps=16) == expected
+
+
+def test_whatever_happens_each_prompt_has_one_end_and_no_two_share_a_chunk() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        plan = PromptPlan(16)
+        ends: dict[str, str] = {}
+        names: list[str] = []
+
+        def note(facts: Sequence[PlanFact], ends: dict[str, str] = ends) -> None:
+            for fact in facts:
+                if not isinstance(fact, PromptScheduled):
+                    assert fact.prompt_id not in ends
+                    ends[fact.prompt_id] = fact.type
+
+        for chunk in range(30):
+            for _ in range(rng.randrange(3)):
+                names.append(f"p{len(names)}")
+                at_frame = rng.choice([None, 12 * rng.randrange(25)])
+                note(plan.add(asked(names[-1], at_frame), chunk))
+                if rng.random() < 0.7:
+                    note(plan.read(names[-1], EMBEDDINGS))
+            if names and rng.random() < 0.2:
+                note(plan.cancel(rng.choice(names)))
+            for late in plan.unread(chunk - 1 + rng.randrange(3)):
+                note(plan.read(late.prompt_id, EMBEDDINGS))
+            prompt, facts = plan.begin(chunk)
+            note(facts)
+            if prompt is not None:
+                assert prompt.asked.prompt_id not in ends
+                ends[prompt.asked.prompt_id] = "applied"
+        waiting = {each for each in names if plan.cancel(each)}
+        assert waiting | ends.keys() == set(names)
+        assert not waiting & ends.keys()
