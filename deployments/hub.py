@@ -187,7 +187,10 @@ class Hub:
 
 
 async def _one(upstream: Fragments) -> tuple[Fragment, ...]:
-    return await anext(upstream, ())
+    try:
+        return await anext(upstream)
+    except StopAsyncIteration:
+        return ()
 
 
 def _owner(session: Session) -> str | None:

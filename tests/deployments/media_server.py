@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 from redis_store import Store
+from starlette.types import ASGIApp, Receive, Scope, Send
 from synthetic_session import CONFIG, fragment
 
 from deployments.api import errors, hls, media
@@ -54,10 +58,12 @@ class Video:
         await self._store.timeline.append_fact(self.sid, self._fence, SessionStarting())
         await self._store.timeline.append_fact(self.sid, self._fence, SessionLive())
 
-    async def make(self, count: int) -> None:
-        """The next chunks: written down, then published, as an owner does."""
+    async def make(self, count: int, padding: int = 0) -> None:
+        """The next chunks: written down, then published, as an owner does. `padding`: bytes that no player minds."""
+        free = struct.pack(">I4s", padding + 8, b"free") + bytes(padding) if padding else b""
         for _ in range(count):
             made = fragment(self.sid, self.chunks, fence=self._fence)
+            made = replace(made, data=made.data + free)
             record = Chunk(chunk=made.chunk, first_frame=made.first_frame, frames=made.frames, generated_ms=1)
             await self._store.timeline.append_chunk(self.sid, self._fence, record)
             self.chunks += 1
@@ -100,6 +106,8 @@ class MediaServer:
         self.videos: dict[str, Video] = {}
         self.upstreams: list[tuple[str, str]] = []
         self.open_upstreams = 0
+        self.requests = 0
+        self.asked: Counter[str] = Counter()
         self._store = store
         self.hub = Hub(self._watch, self._lost, store.timeline, keep_s=keep_s, retry_s=0.01)
         services = SimpleNamespace(hub=self.hub, timeline=store.timeline, init_segment=self._init)
@@ -116,6 +124,25 @@ class MediaServer:
 
     def path(self, rest: str, sid: str = "s") -> str:
         return f"{self.url}/v1/sessions/{sid}/{rest}"
+
+    def viewers(self, sid: str = "s") -> int:
+        channel = self.hub._channels.get(sid)
+        return channel.viewers if channel else 0
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ingress. Counts what it is asked."""
+        self.asked[scope["path"].rpartition("/")[2]] += 1
+        await self.api(scope, receive, send)
+
+    def counting(self, app: ASGIApp) -> ASGIApp:
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            self.requests += 1
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.requests -= 1
+
+        return serve
 
     async def _watch(self, sid: str, owner: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         video = self.videos[sid]
@@ -140,12 +167,15 @@ class MediaServer:
 
 
 @asynccontextmanager
-async def serving(store: Store, keep_s: float = 5.0, **options: Any) -> AsyncIterator[MediaServer]:
-    """A server that runs; `options` are uvicorn's."""
+async def serving(store: Store, keep_s: float = 5.0) -> AsyncIterator[MediaServer]:
+    """A server that runs."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = MediaServer(store, f"http://127.0.0.1:{listener.getsockname()[1]}", keep_s)
         config = uvicorn.Config(
-            LiveStream(server.api), lifespan="off", log_level="error", timeout_graceful_shutdown=1, **options
+            server.counting(LiveStream(server.serve)),
+            lifespan="off",
+            log_level="error",
+            timeout_graceful_shutdown=1,
         )
         runner = uvicorn.Server(config)
         running = asyncio.create_task(runner.serve([listener]))
