@@ -21,10 +21,10 @@ import httpx
 
 from deployments import client_calls as calls
 from deployments.api.models import CreatedSession, SessionView
-from deployments.client_calls import SessionOptions, SessionRef
+from deployments.client_calls import SessionOptions, SessionRef, States
 from deployments.client_retries import Retries
 from deployments.client_steps import Awaiting, Blocking, Call, Series
-from deployments.session import SessionState
+from deployments.model_view import ModelView
 
 PATIENCE = 30.0
 TIMEOUT = httpx.Timeout(10.0, read=60.0)  # the service holds a request for new fragments up to 20 s
@@ -153,10 +153,14 @@ class Client:
         """A session that there is. Asks nothing yet."""
         return SessionHandle(self._steps, self._retries, sid, token)
 
+    def model(self) -> ModelView:
+        """What the service generates with, what a session may choose, and prompts to try."""
+        return self._steps.run(calls.model(self._retries))
+
     def sessions(
-        self, status: SessionState | None = None, labels: Mapping[str, str] | None = None
+        self, status: States = (), labels: Mapping[str, str] | None = None
     ) -> Generator[SessionView, None, None]:
-        """Sessions in this state and with all these labels, newest first."""
+        """Sessions in one of these states and with all of these labels, newest first."""
         return self._steps.iterate(calls.sessions(self._retries, status, labels or {}))
 
     def close(self) -> None:
@@ -188,10 +192,14 @@ class AsyncClient:
         """A session that there is. Asks nothing yet."""
         return AsyncSessionHandle(self._steps, self._retries, sid, token)
 
+    async def model(self) -> ModelView:
+        """What the service generates with, what a session may choose, and prompts to try."""
+        return await self._steps.run(calls.model(self._retries))
+
     def sessions(
-        self, status: SessionState | None = None, labels: Mapping[str, str] | None = None
+        self, status: States = (), labels: Mapping[str, str] | None = None
     ) -> AsyncGenerator[SessionView, None]:
-        """Sessions in this state and with all these labels, newest first."""
+        """Sessions in one of these states and with all of these labels, newest first."""
         return self._steps.iterate(calls.sessions(self._retries, status, labels or {}))
 
     async def close(self) -> None:

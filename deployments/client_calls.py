@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
@@ -28,6 +28,7 @@ from deployments.client_retries import Budget, Retries
 from deployments.client_steps import Call, Give, Items, Read, Request, Series, Sleep
 from deployments.entries import ENTRY, AnyEntry, Mode, Pace
 from deployments.fragments import RING_SIZE
+from deployments.model_view import ModelView
 from deployments.receipts import PromptStatus, Receipt
 from deployments.session import Session, SessionState
 
@@ -41,6 +42,9 @@ _ENTRIES = frozenset(kind.model_fields["type"].default for kind in get_args(AnyE
 
 At: TypeAlias = Literal["now"] | float | AtSeconds | AtFrame
 """When a prompt takes effect. A number is a time of the video in seconds."""
+
+
+States: TypeAlias = SessionState | str | Collection[SessionState | str]
 
 
 class SessionOptions(TypedDict, total=False):
@@ -106,10 +110,16 @@ def create(retries: Retries, prompt: str, options: SessionOptions) -> Call[Creat
     return (yield from retries.ask(CreatedSession, Request("POST", "/v1/sessions", body=body)))
 
 
-def sessions(retries: Retries, status: SessionState | None, labels: Mapping[str, str]) -> Series[SessionView]:
-    params: dict[str, Any] = {"limit": PAGE, "label": [f"{name}:{value}" for name, value in labels.items()]}
-    if status is not None:
-        params["status"] = status.value
+def model(retries: Retries) -> Call[ModelView]:
+    return (yield from retries.ask(ModelView, Request("GET", "/v1/model")))
+
+
+def sessions(retries: Retries, status: States, labels: Mapping[str, str]) -> Series[SessionView]:
+    params: dict[str, Any] = {
+        "limit": PAGE,
+        "status": [SessionState(each).value for each in ((status,) if isinstance(status, str) else status)],
+        "label": [f"{name}:{value}" for name, value in labels.items()],
+    }
     while True:
         page = yield from retries.ask(SessionPage, Request("GET", "/v1/sessions", params=params))
         for view in page.data:
@@ -145,19 +155,19 @@ def receipt(session: SessionRef, prompt_id: str) -> Call[Receipt]:
     return (yield from session.retries.ask(Receipt, session.request("GET", f"/prompts/{prompt_id}")))
 
 
-def cancel(session: SessionRef, prompt_id: str) -> Call[None]:
-    """Take back a prompt that has not taken effect yet."""
-    yield from session.retries.send(session.request("DELETE", f"/prompts/{prompt_id}"))
+def cancel(session: SessionRef, prompt_id: str) -> Call[Receipt]:
+    """Take back a prompt that still waits. It is cancelled once its receipt says so; it may just have taken effect."""
+    return (yield from session.retries.ask(Receipt, session.request("DELETE", f"/prompts/{prompt_id}")))
 
 
-def pause(session: SessionRef) -> Call[None]:
-    """Have the video stand still; `wait("paused")` returns when it does."""
-    yield from session.retries.send(session.request("POST", "/pause", body={}))
+def pause(session: SessionRef) -> Call[SessionView]:
+    """Have the video stand still and free its generator; `wait("paused")` returns when it does."""
+    return (yield from session.retries.ask(SessionView, session.request("POST", "/pause", body={})))
 
 
-def resume(session: SessionRef) -> Call[None]:
+def resume(session: SessionRef) -> Call[SessionView]:
     """Have a paused video go on. Raises ApiError `pool-full` when all generators are taken."""
-    yield from session.retries.send(session.request("POST", "/resume", body={}))
+    return (yield from session.retries.ask(SessionView, session.request("POST", "/resume", body={})))
 
 
 def end(session: SessionRef) -> Call[None]:

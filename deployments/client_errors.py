@@ -39,8 +39,8 @@ class ApiError(ServiceError):
 
     @property
     def temporary(self) -> bool:
-        """Whether the same request may well be answered a little later."""
-        return self.status in _LATER or self.code == "replica-lost"
+        """Whether the same request may be answered a little later: the service says so, or only its proxy spoke."""
+        return self.retry_after is not None or self.status in _LATER or self.code == "replica-lost"
 
     @classmethod
     def of(cls, answer: httpx.Response, body: bytes) -> ApiError:

@@ -128,6 +128,7 @@ def test_importing_the_client_loads_httpx_and_pydantic_and_nothing_heavy() -> No
 def test_a_request_is_sent_again_with_the_same_key_until_it_is_answered() -> None:
     script = Script(
         httpx.ConnectError("refused"),
+        problem(409, "in-progress"),
         problem(503, "pool-full"),
         httpx.Response(502, text="bad gateway"),
         httpx.Response(500, text="the replica died"),
@@ -137,9 +138,9 @@ def test_a_request_is_sent_again_with_the_same_key_until_it_is_answered() -> Non
     assert (session.id, session.control_token) == (SID, "secret")
     assert session.created is not None
     assert session.created.warnings == ("juggles",)
-    assert len(script.asked) == 5
+    assert len(script.asked) == 6
     assert len({request.headers["Idempotency-Key"] for request in script.asked}) == 1
-    assert [json.loads(request.content) for request in script.asked] == 5 * [
+    assert [json.loads(request.content) for request in script.asked] == 6 * [
         {"prompt": "a ball", "seed": 7, "labels": {"team": "red"}}
     ]
 
@@ -162,9 +163,9 @@ def test_every_post_has_a_key_of_its_own() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        problem(404, "no-such-session"),
-        problem(409, "in-the-past"),
-        problem(500, "internal"),
+        problem(404, "no-such-session", retry_after=None),
+        problem(409, "in-the-past", retry_after=None),
+        problem(500, "internal", retry_after=None),
         problem(503, "pool-full", retry_after="3600"),
     ],
 )
@@ -226,9 +227,10 @@ def test_a_list_goes_on_through_all_its_pages() -> None:
         return httpx.Response(200, json={"data": [VIEW | {"id": sid}], "has_more": bool(following), "next": following})
 
     script = Script(page("a", "cursor"), problem(503, "store-unavailable"), page("b", None))
-    found = script.client().sessions(labels={"team": "red", "shot": "3"})
+    found = script.client().sessions(["live", "paused"], {"team": "red", "shot": "3"})
     assert [view.id for view in found] == ["a", "b"]
     assert [request.url.params.get("after") for request in script.asked] == [None, "cursor", "cursor"]
+    assert script.asked[2].url.params.get_list("status") == ["live", "paused"]
     assert script.asked[2].url.params.get_list("label") == ["team:red", "shot:3"]
 
 
@@ -254,7 +256,7 @@ def test_updates_hold_the_session_between_the_events() -> None:
 
 def test_a_cursor_that_was_trimmed_is_an_error_and_not_a_gap() -> None:
     with pytest.raises(ApiError) as caught:
-        list(Script(problem(410, "cursor-gone")).session().events(after="1-0"))
+        list(Script(problem(410, "cursor-gone", retry_after=None)).session().events(after="1-0"))
     assert caught.value.code == "cursor-gone"
 
 
@@ -274,9 +276,9 @@ def test_fragments_say_what_was_skipped_and_end_with_the_video() -> None:
         fragment(4),
         httpx.ReadError("cut"),
         fragment(7),
-        problem(400, "bad-cursor"),
+        problem(400, "bad-cursor", retry_after=None),
         fragment(1),
-        problem(410, "fragments-over"),
+        problem(410, "fragments-over", retry_after=None),
     )
     found = list(script.session().fragments())
     assert [(each.chunk, each.skipped, each.data) for each in found] == [
@@ -337,7 +339,7 @@ async def test_the_awaiting_client_does_the_same() -> None:
         events(RAIN),
         httpx.Response(204),
         fragment(0),
-        problem(410, "fragments-over"),
+        problem(410, "fragments-over", retry_after=None),
     )
     http = httpx.AsyncClient(base_url=URL, transport=httpx.MockTransport(script))
     async with AsyncClient(URL, http=http) as client:
