@@ -1,4 +1,10 @@
-/** The HTTP API: JSON in and out, its errors as sentences, a session's events. */
+/** The HTTP API: JSON in and out, its errors as sentences. Every request is short; none is held open. */
+
+import { dropToken, keepToken, tokenOf } from "./tokens.js";
+
+const REQUEST_MS = 15_000;
+const TRIES = 3; // of a command whose answer was lost: its key makes the service take it once
+const RETRY_MS = 700;
 
 /** An answer that is no success. `message` is a sentence for people; `code` is stable. */
 export class Problem extends Error {
@@ -15,12 +21,13 @@ export class Problem extends Error {
 }
 
 /** `fetch`, but whatever is not 2xx, or no answer at all, is a Problem. An abort stays what it is. */
-export async function ask(url, options = {}) {
+export async function ask(url, { signal, ...options } = {}) {
+  const limit = AbortSignal.timeout(REQUEST_MS);
   let answer;
   try {
-    answer = await fetch(url, options);
+    answer = await fetch(url, { ...options, signal: signal ? AbortSignal.any([signal, limit]) : limit });
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (signal?.aborted) throw error;
     throw new Problem(0, "unreachable", "The service does not answer. Is it running?");
   }
   if (answer.ok) return answer;
@@ -32,66 +39,81 @@ export async function ask(url, options = {}) {
     : new Problem(answer.status, "not-ready", `The service is not ready (HTTP ${answer.status}).`);
 }
 
-const json = async (url, options) => (await ask(url, options)).json();
-const post = (url, body) =>
-  json(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+/** `ask` for JSON. Half an answer is none. */
+async function json(url, options = {}) {
+  const answer = await ask(url, options);
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Problem(0, "unreachable", "The service's answer broke off.");
+  }
+}
+
+/** A command, taken once however often its answer is lost on the way. */
+async function command(method, url, { body, token } = {}) {
+  const headers = {};
+  if (method === "POST") headers["Idempotency-Key"] = newKey();
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (token) headers.Authorization = `Bearer ${token}`;
+  for (let left = TRIES - 1; ; left--) {
+    try {
+      const answer = await ask(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+      return answer.status === 204 ? null : await answer.json();
+    } catch (error) {
+      if (!left || !(error instanceof Problem) || error.code !== "unreachable") throw error;
+      await pause(RETRY_MS);
+    }
+  }
+}
+
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16)).join("-");
+
+/** A command that only the creator of a session may give. A token that is refused is forgotten. */
+async function steer(method, id, part, body) {
+  try {
+    return await command(method, pathOf(id, part), { body, token: tokenOf(id) });
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 401 || error.status === 403)) dropToken(id);
+    throw error;
+  }
+}
 
 /** Where a session's resources are; its id came from an address that anybody can type. */
 export const pathOf = (id, part = "") => `/v1/sessions/${encodeURIComponent(id)}${part}`;
 
 export const readModel = () => json("/v1/model");
 export const readSession = (id, signal) => json(pathOf(id), { signal });
-export const createSession = (prompt) => post("/v1/sessions", { prompt });
-export const addPrompt = (id, text) => post(pathOf(id, "/prompts"), { text });
-export const endSession = (id) => ask(pathOf(id), { method: "DELETE" });
+export const listSessions = (limit, signal) => json(`/v1/sessions?limit=${limit}`, { signal });
+export const readTimeline = (id, after, signal) =>
+  json(pathOf(id, `/timeline?limit=200&after=${encodeURIComponent(after)}`), { signal });
+export const readChunks = (id, after, signal) =>
+  json(pathOf(id, `/chunks?limit=1000&after=${encodeURIComponent(after)}`), { signal });
+export const readThumbnails = (id, signal) => json(pathOf(id, "/thumbnails"), { signal });
+
+/** Its creator, and nobody else, can steer the session from now on. */
+export async function createSession(fields) {
+  const session = await command("POST", "/v1/sessions", { body: fields });
+  keepToken(session.id, session.control_token);
+  return session;
+}
+
+export const addPrompt = (id, fields) => steer("POST", id, "/prompts", fields);
+export const cancelPrompt = (id, promptId) => steer("DELETE", id, `/prompts/${encodeURIComponent(promptId)}`);
+export const pauseSession = (id) => steer("POST", id, "/pause");
+export const resumeSession = (id) => steer("POST", id, "/resume");
+export const endSession = (id) => steer("DELETE", id, "");
+
+export const createExport = (id, fields) => command("POST", pathOf(id, "/exports"), { body: fields });
+export const readExport = (id, exportId, signal) =>
+  json(pathOf(id, `/exports/${encodeURIComponent(exportId)}`), { signal });
 
 /** Wait; a stopped wait resolves at once. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    if (signal?.aborted) return resolve();
+    const stop = () => (clearTimeout(timer), resolve());
+    const timer = setTimeout(() => (signal?.removeEventListener("abort", stop), resolve()), milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
   });
-}
-
-/** States of a session that will not go on. */
-export const OVER = ["ended", "failed"];
-
-const LAST_ENTRIES = ["session.ended", "session.failed"];
-const ENTRIES = ["session.created", "session.live", "prompt.requested", "prompt.applied", "prompt.refused", ...LAST_ENTRIES];
-const RETRY_MS = 2000;
-
-/**
- * Every timeline entry of a session from its first on, and `stats` (the session) between them, until it is over.
- * `EventSource` resumes after a broken connection by itself. When it is refused it gives up and does not say why: then
- * we ask, and start again if there can be more.
- */
-export function followEvents(id, onEvent, signal) {
-  let last = "";
-  const connect = () => {
-    if (signal.aborted) return;
-    const source = new EventSource(pathOf(id, "/events") + (last && `?after=${encodeURIComponent(last)}`));
-    const close = () => source.close();
-    signal.addEventListener("abort", close);
-    source.addEventListener("error", async () => {
-      if (source.readyState !== EventSource.CLOSED) return;
-      signal.removeEventListener("abort", close);
-      await pause(RETRY_MS, signal);
-      try {
-        const { data } = await json(pathOf(id, `/timeline?limit=1&after=${encodeURIComponent(last)}`), { signal });
-        if (!data.length && OVER.includes((await readSession(id, signal)).status)) return;
-      } catch (problem) {
-        if (problem.code === "cursor-gone") last = "";
-        else if (!problem.passing) return;
-      }
-      connect();
-    });
-    for (const type of [...ENTRIES, "stats"]) {
-      source.addEventListener(type, (event) => {
-        if (type !== "stats") last = event.lastEventId;
-        if (LAST_ENTRIES.includes(type)) close();
-        onEvent(type, JSON.parse(event.data));
-      });
-    }
-  };
-  connect();
 }

@@ -1,77 +1,86 @@
 /** The page: start a video, watch it, steer it, end it. A session's id is in the address, so a reload goes on. */
 
-import {
-  addPrompt, createSession, endSession, followEvents, OVER, pathOf, pause, Problem, readModel, readSession,
-} from "./api.js";
+import { createSession, pause, Problem, readModel } from "./api.js";
+import { Clip } from "./clip.js";
+import { clockTime } from "./element.js";
+import { showGallery } from "./gallery.js";
 import { LivePlayer } from "./player.js";
+import { PromptBox } from "./prompt_box.js";
+import { PromptList } from "./prompt_list.js";
+import { Statistics } from "./statistics.js";
 import { TimeLine } from "./timeline.js";
+import { Watch } from "./watch.js";
 
 const RETRY_MS = 2000;
 const CRISP_BELOW = 256; // pixels of width: smaller pictures are enlarged without smoothing
-const SENTENCES = {
-  connecting: "Waiting for the first picture",
-  playing: "Live",
-  waiting: "Waiting for the next fragment",
-  reconnecting: "The connection is lost. Trying again",
-};
-const ENDINGS = {
-  requested: "Ended. Type a prompt to start another video.",
-  unwatched: "Ended, because nobody was watching. Type a prompt to start another video.",
-  stopped: "Ended, because the service was stopped. Type a prompt to start another video.",
-};
+const TITLE = document.title;
 
 class Page {
   #parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((part) => [part.id, part]));
-  #label = document.querySelector("label[for=prompt]");
-  #model = { examples: [], follow_ups: [] };
-  #timeLine = new TimeLine(this.#parts.prompts, this.#parts.track);
-  #id = null;
-  #session = null;
-  #player = null;
+  #model = { examples: [], follow_ups: [], first_chunk_frames: 9, chunk_frames: 12 };
+  #box = new PromptBox(this.#parts);
+  #list = new PromptList(this.#parts.prompts);
+  #timeLine = new TimeLine(this.#parts.reel);
+  #statistics = new Statistics(this.#parts.statistics, () => this.#watch ?? {});
+  #clip = new Clip(this.#parts.clip, () => this.#watch ?? {});
+  #watch = null;
   #leave = new AbortController();
-  #firstWarnings = [];
-  #promptSeconds = null;
-  #shownBefore = { frames: 0, at: 0 };
 
   start() {
-    const { "prompt-form": form, end } = this.#parts;
-    form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
-    end.addEventListener("click", () => this.#end());
-    addEventListener("hashchange", () => this.#route());
-    this.#timeLine.addEventListener("shown", ({ detail }) => {
-      this.#promptSeconds = detail.seconds;
-      const stands = this.#parts.status.dataset.state !== "playing";
-      if (!stands) this.#say(`Live. “${detail.text}” is on the screen.`);
-    });
-    const draw = () => {
-      requestAnimationFrame(draw); // first: a picture that cannot be drawn is not the last
-      if (this.#session) this.#timeLine.draw(...this.#times());
-    };
-    draw();
-    setInterval(() => this.#showStatistics(), 1000);
+    this.#listen();
     this.#readModel();
     this.#route();
   }
 
-  get #view() {
-    return document.body.dataset.view;
+  #listen() {
+    const { pause: pauseButton, end, full, follow, screen, whole } = this.#parts;
+    const click = (button, act) => button.addEventListener("click", act);
+    addEventListener("hashchange", () => this.#route());
+    this.#box.addEventListener("submit", ({ detail }) => this.#submit(detail));
+    this.#box.addEventListener("when", ({ detail }) => (this.#timeLine.placed = detail));
+    this.#list.addEventListener("shown", ({ detail }) => (this.#statistics.promptSeconds = detail.seconds));
+    for (const view of [this.#list, this.#timeLine]) {
+      view.addEventListener("cancel", ({ detail }) => this.#watch.cancel(detail));
+    }
+    this.#timeLine.addEventListener("place", ({ detail }) => {
+      this.#box.at(detail, detail / this.#watch.session.fps);
+      this.#box.focus();
+    });
+    this.#timeLine.addEventListener("range", ({ detail }) => {
+      this.#clip.range = detail;
+      this.#open("clip", this.#clip, true);
+    });
+    this.#timeLine.addEventListener("following", ({ detail }) => (follow.hidden = detail));
+    this.#clip.addEventListener("range", ({ detail }) => (this.#timeLine.range = detail));
+    click(pauseButton, () => this.#watch.togglePause());
+    click(end, () => this.#watch.end());
+    click(full, () => (document.fullscreenElement ? document.exitFullscreen() : screen.requestFullscreen()));
+    click(follow, () => (this.#timeLine.follow(), whole.focus()));
+    click(this.#parts["zoom-in"], () => this.#zoom(() => this.#timeLine.zoom(-1)));
+    click(this.#parts["zoom-out"], () => this.#zoom(() => this.#timeLine.zoom(1)));
+    click(whole, () => this.#zoom(() => (this.#timeLine.whole ? this.#timeLine.zoom(0) : this.#timeLine.showWhole())));
+    click(this.#parts["clip-toggle"], () => this.#open("clip", this.#clip, this.#parts.clip.hidden));
+    click(this.#parts["statistics-toggle"], () => {
+      this.#open("statistics", this.#statistics, this.#parts.statistics.hidden);
+    });
+    this.#parts.another.addEventListener("click", (event) => {
+      if (this.#watch) return; // a video that runs goes on here; the other one gets a tab of its own
+      event.preventDefault();
+      this.#box.focus();
+    });
   }
 
-  /** `idle`: no session. `opening`: one that is being read. `live`: one that goes on. `over`: one that will not. */
-  set #view(view) {
-    document.body.dataset.view = view;
-    const begun = view === "opening" || view === "live";
-    this.#label.textContent = begun ? "What happens next?" : "What should the video show?";
-    this.#parts.prompt.placeholder = begun ? "it starts to snow" : "a red ball hops in a meadow at sunset";
-    this.#parts.send.textContent = begun ? "Send" : "Start";
-    this.#parts.send.disabled = view === "opening";
-    this.#parts.end.disabled = view !== "live";
-    this.#offer(begun ? this.#model.follow_ups : this.#model.examples);
+  #zoom(act) {
+    act();
+    this.#parts.whole.setAttribute("aria-pressed", String(this.#timeLine.whole));
   }
 
-  #say(sentence, state = "playing") {
-    this.#parts.status.textContent = sentence;
-    this.#parts.status.dataset.state = state;
+  /** Open or close a part of the page that has a button of its own. */
+  #open(name, view, isOpen) {
+    this.#parts[name].hidden = !isOpen;
+    this.#parts[`${name}-toggle`].setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) view.open();
+    else if (view === this.#clip) this.#timeLine.range = null;
   }
 
   #complain(problem = null) {
@@ -79,198 +88,143 @@ class Page {
     if (problem && !(problem instanceof Problem)) throw problem;
   }
 
-  /** Repeat until it succeeds or the service refuses for good; says meanwhile that it tries. */
-  async #patiently(work, signal) {
-    while (!signal?.aborted) {
-      try {
-        return await work();
-      } catch (problem) {
-        if (!problem.passing) throw problem;
-        this.#say(`${problem.message} Trying again`, "reconnecting");
-        await pause(RETRY_MS, signal);
-      }
-    }
+  #say([state, line, advice]) {
+    const { status } = this.#parts;
+    status.dataset.state = state;
+    status.firstElementChild.textContent = line;
+    status.lastElementChild.textContent = advice;
   }
 
   async #readModel() {
-    this.#model = await this.#patiently(readModel);
-    if (this.#view === "idle") this.#say("");
-    this.#view = this.#view; // which prompts it offers
+    while (true) {
+      try {
+        this.#model = await readModel();
+        break;
+      } catch (problem) {
+        if (!problem.passing) return this.#complain(problem);
+        if (!this.#watch) this.#say(["reconnecting", "The service is not ready", "Trying again by itself."]);
+        await pause(RETRY_MS);
+      }
+    }
+    if (!this.#watch) this.#say(["idle", "", ""]);
+    this.#arrange();
   }
 
-  #offer(prompts) {
-    const { examples, prompt } = this.#parts;
-    examples.replaceChildren(
-      ...prompts.map((text) => {
-        const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
-        button.addEventListener("click", () => {
-          prompt.value = text;
-          prompt.focus();
-        });
-        return button;
-      }),
-    );
+  /**
+   * Everything that depends on which session is open and how it is. View `idle`: none. `opening`: one that is being read.
+   * `live`: one that goes on. `over`: one that will not.
+   */
+  #arrange() {
+    const watch = this.#watch;
+    const session = watch?.session;
+    const view = !watch ? "idle" : !session ? "opening" : watch.over ? "over" : "live";
+    const steers = view === "live" && watch.mine;
+    const before = document.body.dataset.view;
+    const { "prompt-form": form, watching, pause: pauseButton, end } = this.#parts;
+    const held = [document.body, pauseButton, end].includes(document.activeElement);
+    document.body.dataset.view = view;
+    this.#list.mine = steers;
+    this.#timeLine.steers = steers;
+    this.#box.purpose = { idle: "begin", opening: "wait", live: "steer", over: "again" }[view];
+    form.hidden = view === "live" && !steers;
+    watching.hidden = !form.hidden;
+    pauseButton.hidden = end.hidden = !steers;
+    pauseButton.textContent = session?.status === "paused" ? "Resume" : "Pause";
+    pauseButton.disabled = !["live", "paused"].includes(session?.status);
+    document.title = session ? `${session.prompt} · ${TITLE}` : TITLE;
+    const offers = { idle: this.#model.examples, over: this.#model.examples, live: steers ? this.#model.follow_ups : [] };
+    this.#box.suggest(offers[view] ?? []);
+    if (view === "over" && before !== "over") {
+      if (session.status === "failed" && !this.#box.text) this.#box.text = session.prompt;
+      // Who reads elsewhere stays there; who was at a button that is gone now can type on.
+      if (held) this.#box.focus();
+    }
   }
 
   #route() {
     const id = new URLSearchParams(location.hash.slice(1)).get("session");
-    this.#close();
-    if (id) this.#open(id);
-    else {
-      this.#view = "idle";
-      this.#say("");
-    }
-  }
-
-  #close() {
-    const { video } = this.#parts;
     this.#leave.abort();
     this.#leave = new AbortController();
-    this.#player?.stop();
-    this.#player = this.#id = this.#session = this.#promptSeconds = null;
-    video.removeAttribute("src");
-    video.load();
-    this.#timeLine.clear();
+    this.#watch?.close();
+    this.#watch = null;
+    for (const view of [this.#list, this.#statistics, this.#clip]) view.clear();
+    this.#open("clip", this.#clip, false);
     this.#complain();
+    this.#say(["idle", "", ""]);
+    this.#parts.recent.hidden = true;
+    if (id) this.#openSession(id);
+    else showGallery(this.#parts.recent, this.#parts.gallery, this.#leave.signal);
+    this.#arrange();
   }
 
-  async #open(id) {
-    const { signal } = this.#leave;
-    this.#view = "opening";
-    this.#say("Opening the video", "connecting");
-    try {
-      const session = await this.#patiently(() => readSession(id, signal), signal);
-      if (signal.aborted) return;
-      this.#id = id;
-      this.#session = session;
-      this.#view = "live";
-      this.#timeLine.warn("", this.#firstWarnings);
-      this.#firstWarnings = [];
-      this.#parts.screen.style.setProperty("--shape", `${session.width} / ${session.height}`);
-      this.#parts.video.classList.toggle("crisp", session.width < CRISP_BELOW);
-      followEvents(id, (type, entry) => this.#take(type, entry), signal);
-      await this.#watch(id, signal);
-    } catch (problem) {
-      if (signal.aborted) return;
-      this.#parts.prompt.value ||= this.#session?.prompt ?? "";
+  #openSession(id) {
+    const watch = new Watch(id, this.#parts.video, this.#list);
+    const hear = (type, act) => watch.addEventListener(type, ({ detail }) => watch === this.#watch && act(detail));
+    let arranged = "";
+    hear("session", () => {
+      const { status, prompt } = watch.session;
+      if (!arranged) this.#begin(watch.session);
+      // What has not changed stays as it is: somebody may have the focus there.
+      const now = [status, prompt, watch.mine].join();
+      if (now !== arranged) this.#arrange();
+      arranged = now;
+    });
+    hear("status", (status) => this.#say(status));
+    hear("problem", (problem) => (this.#arrange(), this.#complain(problem)));
+    hear("thumbnails", (thumbnails) => (this.#timeLine.thumbnails = thumbnails));
+    hear("picture", ([now, edge]) => {
+      this.#timeLine.draw(watch.receipts, now, edge);
+      this.#parts.clock.textContent = clockTime(now);
+    });
+    hear("refused", (problem) => {
       history.replaceState(null, "", location.pathname); // what cannot be opened need not be tried at each reload
       this.#route();
       this.#complain(problem);
-    }
+    });
+    this.#watch = watch;
+    watch.start();
   }
 
-  /** Plays until the session is over. A player may end before that, for example with the process that fed it. */
-  async #watch(id, signal) {
-    while (!OVER.includes(this.#session.status)) {
-      this.#player = new LivePlayer(this.#parts.video, pathOf(id, "/init.mp4"), pathOf(id, "/fragments"));
-      this.#player.addEventListener("state", ({ detail }) => this.#say(SENTENCES[detail], detail));
-      await this.#player.play();
-      if (signal.aborted) return;
-      const session = await this.#patiently(() => readSession(id, signal), signal);
-      if (signal.aborted) return;
-      this.#session = session;
-      await pause(500, signal);
-      if (signal.aborted) return;
-    }
-    this.#over(this.#session);
+  #begin({ width, height, fps }) {
+    const { first_chunk_frames: first, chunk_frames: each } = this.#model;
+    document.body.style.setProperty("--shape", width / height);
+    this.#parts.video.classList.toggle("crisp", width < CRISP_BELOW);
+    this.#timeLine.open({ fps, shape: width / height, first, each });
   }
 
-  #take(type, entry) {
-    this.#timeLine.take(type, entry);
-    if (type === "stats") this.#session = entry;
-    if (type === "session.ended") this.#over({ ...this.#session, status: "ended", reason: entry.reason });
-    if (type === "session.failed") this.#over({ ...this.#session, status: "failed", reason: entry.reason });
-  }
-
-  #over(session) {
-    if (this.#view === "over") return;
-    const free = [document.body, this.#parts.end].includes(document.activeElement);
-    this.#session = session;
-    this.#view = "over";
-    if (session.status === "failed") {
-      this.#say(`Failed. ${session.reason} Press Enter to start again.`, "failed");
-      this.#parts.prompt.value ||= session.prompt;
-    } else {
-      this.#say(ENDINGS[session.reason] ?? `Ended: ${session.reason}`, "ended");
-    }
-    // Who reads elsewhere stays there; who was at the button that is gone now can type on.
-    if (free) this.#parts.prompt.focus();
-  }
-
-  async #submit() {
-    const { prompt, send } = this.#parts;
-    const text = prompt.value.trim();
-    if (!text || send.disabled || send.getAttribute("aria-busy") === "true") return;
-    send.setAttribute("aria-busy", "true");
+  async #submit(asked) {
+    this.#box.busy = true;
     this.#complain();
     try {
-      await (this.#view === "live" ? this.#steer(text) : this.#create(text));
-      prompt.value = "";
+      await (document.body.dataset.view === "live" ? this.#steer(asked) : this.#create(asked));
+      this.#box.text = "";
     } catch (problem) {
-      if (this.#view === "idle") this.#say("");
+      if (!this.#watch) this.#say(["idle", "", ""]);
       this.#complain(problem);
     } finally {
-      send.setAttribute("aria-busy", "false");
-      prompt.focus();
+      this.#box.busy = false;
+      this.#box.focus();
     }
   }
 
-  async #create(text) {
-    this.#say("Starting", "connecting");
-    const session = await createSession(text);
-    this.#firstWarnings = session.warnings;
-    location.hash = new URLSearchParams({ session: session.id });
+  async #create({ text, record }) {
+    if (!this.#watch) this.#say(["starting", "Starting", ""]);
+    const { id } = await createSession({ prompt: text, record, queue: true });
+    location.hash = new URLSearchParams({ session: id });
   }
 
-  async #steer(text) {
-    const asked = performance.now();
-    const { signal } = this.#leave;
-    const accepted = await addPrompt(this.#id, text);
-    if (!signal.aborted) this.#timeLine.expect(accepted.prompt_id, asked, accepted.warnings);
-  }
-
-  async #end() {
-    const { signal } = this.#leave;
+  async #steer({ text, frame, mode, blend }) {
+    const watch = this.#watch;
+    const fields = { text, at: frame === null ? "now" : { frame }, mode };
+    if (mode === "blend") fields.blend_seconds = blend;
     try {
-      await endSession(this.#id);
+      await watch.steer(fields);
+      this.#box.at(null);
     } catch (problem) {
-      if (!signal.aborted) this.#complain(problem);
+      if (problem.code === "in-the-past") this.#box.at(null);
+      this.#arrange(); // it may not be ours any more
+      throw problem;
     }
-  }
-
-  /** Media seconds of the picture, and of the newest frame. */
-  #times() {
-    const { buffered, currentTime } = this.#parts.video;
-    if (buffered.length) return [currentTime, buffered.end(buffered.length - 1)];
-    return [this.#session.media_seconds, this.#session.media_seconds];
-  }
-
-  #showStatistics() {
-    if (!this.#player || this.#view !== "live") return;
-    const { shown, dropped, behind, stalls, skipped } = this.#player.statistics;
-    const before = this.#shownBefore;
-    const at = performance.now();
-    this.#shownBefore = { frames: shown, at };
-    const rate = Math.max(0, shown - before.frames) / ((at - before.at) / 1000);
-    const lines = {
-      "frames/s": rate.toFixed(1),
-      "behind the newest": behind === null ? "–" : `${behind.toFixed(1)} s`,
-      "stalls": stalls,
-      "fragments skipped": skipped,
-      "frames dropped": dropped,
-      "late at the source": this.#session.stalls,
-      "from Enter to the screen": this.#promptSeconds === null ? "–" : `${this.#promptSeconds.toFixed(1)} s`,
-    };
-    this.#parts.statistics.replaceChildren(
-      ...Object.entries(lines).map(([name, value]) => {
-        const line = document.createElement("div");
-        line.append(
-          Object.assign(document.createElement("dt"), { textContent: name }),
-          Object.assign(document.createElement("dd"), { textContent: value }),
-        );
-        return line;
-      }),
-    );
   }
 }
 

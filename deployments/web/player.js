@@ -1,38 +1,44 @@
-/** Live video by pulling: fragments are asked for one by one and played through Media Source Extensions. */
+/** Live video from pulled fragments, played through Media Source Extensions. */
 
 import { ask, pause, Problem } from "./api.js";
+import { pull } from "./pull.js";
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 
-const CUSHION = 0.4; // seconds that should be left to play when the next fragment arrives
+const CUSHION = 0.45; // seconds that should be left to play when the next fragment arrives
 const DEAD_ZONE = 0.15; // seconds of cushion too much or too little that nobody need correct
 const MOST_BEHIND = 3; // seconds; who slept that long jumps to the live edge
 const KEEP_BEHIND = 10; // seconds of played video that stay in memory
-const PULL_MS = 30_000; // the service answers an empty pull after 20 s
-const LONGEST_WAIT_MS = 4000;
-const LEAST_BETWEEN_MS = 1000;
+const RATE_OVER = 12; // fragments
 
 /**
  * Plays one session in a muted <video>. Media time is the session's own, from its first frame.
  *
- * Fires `state` with one of: `connecting`, `playing`, `waiting` (no fragment in time), `reconnecting` (no answer).
- * A lost connection keeps the picture and pulls again; a broken decoder gets a new MediaSource.
+ * Fires `state` with one of: `connecting`, `playing`, `waiting` (no fragment in time), `reconnecting` (no answer), and
+ * `skipped` when fragments never came. A lost connection keeps the picture and pulls again; a broken decoder gets a new
+ * MediaSource.
  */
 export class LivePlayer extends EventTarget {
   #video;
   #initUrl;
   #fragmentsUrl;
+  #fps;
   #stop = new AbortController();
   #state = "";
   #holding = true; // nothing to play: stand still until there is a cushion again
   #stalls = 0;
   #skipped = 0;
+  #sizes = []; // of the last fragments: bytes, seconds
 
-  constructor(video, initUrl, fragmentsUrl) {
+  /** So many fragments there will be until the session goes on; once they are here none is asked for. */
+  most = Infinity;
+
+  constructor(video, initUrl, fragmentsUrl, fps) {
     super();
     this.#video = video;
     this.#initUrl = initUrl;
     this.#fragmentsUrl = fragmentsUrl;
+    this.#fps = fps;
   }
 
   static get supported() {
@@ -65,14 +71,16 @@ export class LivePlayer extends EventTarget {
     this.#video.pause();
   }
 
-  /** `behind`: seconds between the picture and the newest frame here. `skipped`: fragments that never came. */
+  /** `behind`: seconds between the picture and the newest frame here. `bitrate`: bits a second of video. */
   get statistics() {
     const { totalVideoFrames, droppedVideoFrames } = this.#video.getVideoPlaybackQuality();
     const { buffered, currentTime } = this.#video;
+    const sum = (index) => this.#sizes.reduce((total, size) => total + size[index], 0);
     return {
       shown: totalVideoFrames - droppedVideoFrames,
       dropped: droppedVideoFrames,
       behind: buffered.length ? Math.max(0, buffered.end(buffered.length - 1) - currentTime) : null,
+      bitrate: this.#sizes.length ? (8 * sum(0)) / sum(1) : null,
       stalls: this.#stalls,
       skipped: this.#skipped,
     };
@@ -111,35 +119,18 @@ export class LivePlayer extends EventTarget {
   }
 
   async #feed(buffer, signal) {
-    let last = -1;
-    let failures = 0;
-    while (!signal.aborted) {
-      const asked = performance.now();
-      let answer;
-      let bytes;
-      try {
-        const limited = AbortSignal.any([signal, AbortSignal.timeout(PULL_MS)]);
-        answer = await ask(`${this.#fragmentsUrl}?after=${last}`, { signal: limited });
-        bytes = await answer.arrayBuffer();
-      } catch (error) {
-        if (signal.aborted || error.code === "fragments-over") return;
-        if (error.code === "bad-cursor") last = -1; // the service lost its newest seconds
-        else if (error instanceof Problem && !error.passing) throw error;
-        this.#enter("reconnecting");
-        await pause(Math.min(LONGEST_WAIT_MS, 500 * 2 ** failures++), signal);
-        continue;
+    const wanted = (last) => last + 1 < this.most;
+    const lost = (isLost) => {
+      if (isLost) this.#enter("reconnecting");
+      else if (!this.#holding) this.#enter("playing");
+    };
+    for await (const fragment of pull(this.#fragmentsUrl, this.#fps, wanted, lost, signal)) {
+      if (fragment.skipped) {
+        this.#skipped += fragment.skipped;
+        this.dispatchEvent(new CustomEvent("skipped"));
       }
-      if (failures && !this.#holding) this.#enter("playing");
-      failures = 0;
-      if (answer.status === 204) {
-        // The service waits before it says "nothing yet", unless the way to the picture is broken.
-        if (performance.now() - asked < LEAST_BETWEEN_MS) await pause(LEAST_BETWEEN_MS, signal);
-        continue;
-      }
-      const number = Number(answer.headers.get("x-fragment"));
-      if (last >= 0) this.#skipped += number - last - 1;
-      last = number;
-      await this.#take(buffer, bytes);
+      this.#sizes = [...this.#sizes, [fragment.bytes.byteLength, fragment.seconds]].slice(-RATE_OVER);
+      await this.#take(buffer, fragment.bytes);
     }
   }
 
@@ -185,7 +176,7 @@ export class LivePlayer extends EventTarget {
   #ranDry() {
     this.#place();
     if (this.#holding || this.#video.seeking || this.#ahead() > 0.1) return;
-    this.#stalls++;
+    if (this.most === Infinity) this.#stalls++;
     this.#holding = true;
     this.#video.pause();
     if (this.#state === "playing") this.#enter("waiting");

@@ -1,153 +1,268 @@
-/** The prompts of a session: when each was asked for, took effect, and came on the screen. As a list and as a track. */
+/** The time line of a session: small pictures, prompts, the picture that is shown, and the time that is still to come. */
 
-const SPAN = 40; // seconds of video that the track shows
-const PLAYHEAD = 0.75; // where on the track the picture is, once the video is longer than that
-const TICK = 10; // seconds
-const HUES = [265, 160, 25, 330, 205, 85];
+import { clockTime, element } from "./element.js";
+import { Filmstrip } from "./filmstrip.js";
+import { PlaceCursor } from "./place_cursor.js";
+import { hueOf } from "./prompt_list.js";
+import { PENDING } from "./receipts.js";
 
-/** 75.4 -> "1:15" */
-export function clockTime(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
+const SPANS = [10, 20, 40, 80, 160, 320, 640]; // seconds in view, without those of the whole video
+const PLAYHEAD = 0.62; // where in view the picture is, once the video is longer than that
+const AHEAD = 0.3; // of the view: time to come that is kept in view
+const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200]; // seconds
+const TICK_PIXELS = 72;
+const LAYOUT_MS = 200;
+const DRAG_PIXELS = 6;
+const EDGE_PIXELS = 80; // so far from the right edge stays what is moved with the keyboard
 
 /**
- * A prompt goes `asked` -> `applied` (the service said from which media time on) -> `shown` (the picture is there),
- * or `refused`. Fires `shown` with `{text, seconds}` when a follow-up that was asked for here comes on the screen:
- * `seconds` counts from `expect`.
+ * Fires `place` (detail: a frame for the next prompt), `range` (detail: `[from, to]` seconds that were marked),
+ * `cancel` (detail: a prompt) and `following` (detail: whether it keeps up with the picture).
  */
 export class TimeLine extends EventTarget {
-  #list;
-  #track;
-  #playhead = element("i", "playhead");
-  #ticks = element("div", "ticks");
-  #prompts = new Map();
-  #askedHere = new Map();
+  #reel;
+  #track = element("div", { id: "track" });
+  #films = element("div", { className: "films" });
+  #bars = element("div", { className: "bars" });
+  #ticks = element("div", { className: "ticks" });
+  #future = element("div", { className: "future" });
+  #playhead = element("i", { className: "playhead" });
+  #range = element("i", { className: "range", hidden: true });
+  #placed = element("i", { className: "placed", hidden: true });
+  #cursor = new PlaceCursor();
+  #strip = new Filmstrip(this.#films);
+  #segments = new Map();
+  #receipts = null;
+  #span = 40;
+  #width = 0;
+  #scale = 1; // pixels a second
+  #edge = 0;
+  #laidOut = -Infinity;
+  #scrolledTo = 0;
+  #following = true;
+  #whole = false;
+  #steers = false;
+  #fps = 16;
 
-  constructor(list, track) {
+  constructor(reel) {
     super();
-    this.#list = list;
-    this.#track = track;
-    this.clear();
+    this.#reel = reel;
+    for (const part of [this.#films, this.#ticks]) part.setAttribute("aria-hidden", "true");
+    const over = [this.#range, this.#future, this.#placed, this.#playhead, this.#cursor.element];
+    this.#track.append(this.#films, this.#bars, this.#ticks, ...over);
+    reel.append(this.#track);
+    new ResizeObserver(() => this.#measure()).observe(reel);
+    reel.addEventListener("scroll", () => this.#scrolled());
+    this.#cursor.addEventListener("move", () => this.#at(this.#cursor.element, this.#cursor.seconds));
+    this.#cursor.addEventListener("place", ({ detail }) => this.#tell("place", detail));
+    this.#listen();
   }
 
-  clear() {
-    this.#prompts.clear();
-    this.#askedHere.clear();
-    this.#list.replaceChildren();
-    this.#track.replaceChildren(this.#ticks, this.#playhead);
-    this.#ticks.replaceChildren(...Array.from({ length: SPAN / TICK + 1 }, () => element("span")));
+  /** A new session: its frames a second, frames of its chunks, and the shape of its picture. */
+  open({ fps, shape, first, each }) {
+    this.#fps = fps;
+    this.#cursor.video = { fps, first, each };
+    this.#strip.shape = shape;
+    this.#strip.clear();
+    this.#segments.clear();
+    this.#bars.replaceChildren();
+    this.#range.hidden = this.#placed.hidden = true;
+    this.#edge = 0;
+    this.follow();
   }
 
-  /** A follow-up was sent from here at `at` (performance.now()). */
-  expect(id, at, warnings) {
-    this.#askedHere.set(id, at);
-    this.warn(id, warnings);
+  /** Whether prompts can be placed in the time to come. */
+  set steers(steers) {
+    this.#steers = steers;
+    this.#cursor.element.hidden = this.#future.hidden = !steers;
+    this.#laidOut = -Infinity;
   }
 
-  /** Sentences about a prompt, shown beside it. The first prompt of a session has the id "". */
-  warn(id, warnings) {
-    if (warnings.length) this.#prompt(id).warning.textContent = warnings.join(" ");
+  set thumbnails(thumbnails) {
+    this.#strip.thumbnails = thumbnails;
+    this.#laidOut = -Infinity;
   }
 
-  /** An entry of the session's timeline. Told twice it changes nothing. */
-  take(type, entry) {
-    switch (type) {
-      case "session.created":
-        this.#update("", { text: entry.prompt, state: "applied", seconds: 0 });
-        break;
-      case "prompt.requested":
-        if (!this.#prompts.get(entry.prompt_id)?.state) this.#update(entry.prompt_id, { text: entry.text, state: "asked" });
-        break;
-      case "prompt.applied":
-        if (this.#prompts.get(entry.prompt_id)?.state === "shown") break;
-        this.#update(entry.prompt_id, { text: entry.text, state: "applied", seconds: entry.media_seconds });
-        break;
-      case "prompt.refused":
-        this.#update(entry.prompt_id, { state: "refused", reason: entry.reason });
-        break;
-      case "session.ended":
-      case "session.failed":
-        this.#finish();
-        break;
-    }
+  /** Mark where the next prompt is set to; null: nowhere. */
+  set placed(frame) {
+    this.#placed.hidden = frame === null;
+    this.#placed.seconds = frame === null ? 0 : frame / this.#fps;
+    this.#laidOut = -Infinity;
+  }
+
+  /** Mark a part of the video in seconds; null: none. */
+  set range(range) {
+    this.#range.hidden = range === null;
+    if (range) [this.#range.from, this.#range.to] = range;
+    this.#laidOut = -Infinity;
+  }
+
+  get whole() {
+    return this.#whole;
+  }
+
+  /** Keep up with the picture again. */
+  follow() {
+    this.#setFollowing(true);
+    this.#laidOut = -Infinity;
+  }
+
+  /** 1: a longer time in view; -1: a shorter one. */
+  zoom(step) {
+    const nearest = SPANS.reduce((a, b) => (Math.abs(b - this.#span) < Math.abs(a - this.#span) ? b : a));
+    const index = SPANS.indexOf(nearest) + (this.#whole ? 0 : step);
+    this.#span = SPANS[Math.min(SPANS.length - 1, Math.max(0, index))];
+    this.#whole = false;
+    this.follow();
+  }
+
+  /** Have the whole video in view. */
+  showWhole() {
+    this.#whole = true;
+    this.follow();
   }
 
   /** Called for each picture: the video is at `now`, its newest frame at `edge` (media seconds). */
-  draw(now, edge) {
-    const from = Math.max(0, now - SPAN * PLAYHEAD);
-    const percent = (seconds) => `${(100 * Math.min(SPAN, Math.max(0, seconds - from))) / SPAN}%`;
-    const prompts = [...this.#prompts.values()];
-    const applied = prompts.filter((prompt) => prompt.seconds !== undefined);
+  draw(receipts, now, edge) {
+    this.#receipts = receipts;
+    this.#edge = Math.max(edge, now);
+    this.#cursor.made = this.#edge;
+    if (performance.now() - this.#laidOut > LAYOUT_MS) this.#layout();
+    this.#playhead.style.transform = `translateX(${now * this.#scale}px)`;
+    const mark = this.#cursor.focused ? this.#cursor.seconds * this.#scale - this.#width + EDGE_PIXELS : 0;
+    if (this.#following && !this.#whole) this.#scrollTo(Math.max(mark, now * this.#scale - this.#width * PLAYHEAD));
+  }
+
+  #measure() {
+    this.#width = this.#reel.clientWidth;
+    this.#laidOut = -Infinity;
+  }
+
+  #layout() {
+    this.#laidOut = performance.now();
+    const last = Math.max(0, ...this.#receipts.pending.map(({ seconds }) => seconds ?? 0));
+    const ahead = this.#steers ? AHEAD : 0.02;
+    let total = Math.max(this.#edge, last, this.#cursor.focused ? this.#cursor.seconds : 0);
+    if (this.#whole) this.#span = Math.max(10, Math.ceil((total * (1 + ahead)) / 10) * 10);
+    total = Math.max(this.#span, total + ahead * this.#span);
+    this.#scale = this.#width / this.#span;
+    this.#track.style.width = `${this.#whole ? this.#width : total * this.#scale}px`;
+    const left = this.#reel.scrollLeft;
+    const [from, to] = [left - this.#width, left + 2 * this.#width];
+    this.#strip.layout(this.#scale, from, to, this.#edge);
+    this.#layoutBars(total);
+    this.#layoutTicks(from, to, total);
+    this.#at(this.#future, this.#edge, total);
+    this.#at(this.#placed, this.#placed.seconds ?? 0);
+    this.#at(this.#cursor.element, this.#cursor.seconds);
+    this.#at(this.#range, this.#range.from ?? 0, this.#range.to ?? 0);
+  }
+
+  #at(part, seconds, until) {
+    part.style.left = `${seconds * this.#scale}px`;
+    if (until !== undefined) part.style.width = `${Math.max(0, until - seconds) * this.#scale}px`;
+  }
+
+  #layoutBars(total) {
+    const { all } = this.#receipts;
+    const applied = all.filter(({ status }) => status === "applied");
+    const pending = all.filter(({ status }) => PENDING.includes(status));
+    for (const [id, segment] of this.#segments) {
+      if (applied.some((p) => p.id === id) || pending.some((p) => p.id === id)) continue;
+      segment.remove();
+      this.#segments.delete(id);
+    }
     applied.forEach((prompt, index) => {
-      const until = applied[index + 1]?.seconds ?? Math.max(edge, now);
-      prompt.segment.style.left = percent(prompt.seconds);
-      prompt.segment.style.right = `calc(100% - ${percent(until)})`;
-      prompt.segment.hidden = until <= from;
-      if (prompt.state === "applied" && now >= prompt.seconds) this.#show(prompt);
-      prompt.item.toggleAttribute("data-current", prompt.state === "shown" && !(now >= applied[index + 1]?.seconds));
+      this.#at(this.#segment(prompt), prompt.seconds, applied[index + 1]?.seconds ?? this.#edge);
     });
-    for (const prompt of prompts) {
-      if (prompt.state === "asked") prompt.segment.style.left = percent(Math.max(edge, now));
+    pending.forEach((prompt, index) => {
+      const start = Math.max(prompt.seconds ?? 0, this.#edge);
+      this.#at(this.#segment(prompt), start, Math.max(start, pending[index + 1]?.seconds ?? total));
+    });
+  }
+
+  #segment(prompt) {
+    if (!this.#segments.has(prompt.id)) {
+      const segment = element("div", { className: "segment" });
+      const cancel = element("button", { type: "button", textContent: "×", tabIndex: -1, title: "Cancel" });
+      cancel.setAttribute("aria-label", `Cancel “${prompt.text}”`);
+      cancel.addEventListener("click", () => this.#tell("cancel", prompt));
+      segment.dataset.promptId = prompt.id;
+      segment.style.setProperty("--hue", hueOf(prompt));
+      segment.append(element("span", { textContent: prompt.text }), cancel);
+      this.#bars.append(segment);
+      this.#segments.set(prompt.id, segment);
     }
-    this.#playhead.style.left = percent(now);
-    const firstTick = Math.ceil(from / TICK) * TICK;
+    const segment = this.#segments.get(prompt.id);
+    segment.dataset.state = prompt.status;
+    segment.lastChild.hidden = !this.#steers || prompt.status === "applied";
+    return segment;
+  }
+
+  #layoutTicks(from, to, total) {
+    const step = TICKS.find((seconds) => seconds * this.#scale >= TICK_PIXELS) ?? TICKS.at(-1);
+    const first = Math.max(0, Math.floor(from / this.#scale / step));
+    const last = Math.min(Math.floor(total / step), Math.ceil(to / this.#scale / step));
+    while (this.#ticks.childElementCount < last - first + 1) this.#ticks.append(element("span"));
     [...this.#ticks.children].forEach((tick, index) => {
-      const seconds = firstTick + index * TICK;
-      tick.style.left = percent(seconds);
-      tick.textContent = seconds < from + SPAN ? clockTime(seconds) : "";
+      const seconds = (first + index) * step;
+      tick.hidden = first + index > last;
+      tick.style.left = `${seconds * this.#scale}px`;
+      tick.textContent = clockTime(seconds);
     });
   }
 
-  /** The video is over: what was not applied by now never will be. */
-  #finish() {
-    for (const { id, state } of this.#prompts.values()) {
-      if (state === "asked") this.#update(id, { state: "refused", reason: "The video ended before this took effect." });
-    }
+  #scrollTo(left) {
+    const most = this.#reel.scrollWidth - this.#width;
+    const wanted = Math.round(Math.min(most, Math.max(0, left)));
+    if (wanted === this.#scrolledTo) return;
+    this.#scrolledTo = wanted;
+    this.#reel.scrollLeft = wanted;
   }
 
-  #show(prompt) {
-    this.#update(prompt.id, { state: "shown" });
-    if (!this.#askedHere.has(prompt.id)) return;
-    const seconds = (performance.now() - this.#askedHere.get(prompt.id)) / 1000;
-    this.dispatchEvent(new CustomEvent("shown", { detail: { text: prompt.text, seconds } }));
+  /** Somebody, and not we, moved it: stay there. */
+  #scrolled() {
+    if (Math.abs(this.#reel.scrollLeft - this.#scrolledTo) <= 2) return;
+    this.#scrolledTo = Math.round(this.#reel.scrollLeft);
+    if (!this.#whole) this.#setFollowing(false);
+    this.#laidOut = Math.min(this.#laidOut, performance.now() - LAYOUT_MS / 2);
   }
 
-  #update(id, change) {
-    const prompt = Object.assign(this.#prompt(id), change);
-    const { item, segment, words, meta, text, state, seconds, reason } = prompt;
-    words.textContent = text;
-    segment.textContent = text;
-    item.dataset.state = state;
-    segment.dataset.state = state;
-    segment.hidden = state === "refused";
-    const said = {
-      asked: "asked for, waiting for the next fragment",
-      applied: `from ${clockTime(seconds)}, in a moment`,
-      shown: `from ${clockTime(seconds)}`,
-      refused: reason,
-    };
-    meta.textContent = said[state];
+  #setFollowing(following) {
+    if (following === this.#following) return;
+    this.#following = following;
+    this.#tell("following", following);
   }
 
-  #prompt(id) {
-    if (!this.#prompts.has(id)) {
-      const item = element("li");
-      const words = element("q");
-      const meta = element("span", "meta");
-      const warning = element("span", "warning");
-      const segment = element("div", "segment");
-      item.dataset.promptId = segment.dataset.promptId = id;
-      item.append(words, meta, warning);
-      for (const part of [item, segment]) part.style.setProperty("--hue", HUES[this.#prompts.size % HUES.length]);
-      this.#list.prepend(item);
-      this.#track.prepend(segment);
-      this.#prompts.set(id, { id, item, segment, words, meta, warning });
-    }
-    return this.#prompts.get(id);
+  #listen() {
+    const track = this.#track;
+    const secondsAt = (event) => (event.clientX - track.getBoundingClientRect().left) / this.#scale;
+    let begun = null; // where a drag began
+    track.addEventListener("pointerdown", (event) => {
+      const isMark = event.pointerType === "mouse" && event.button === 0 && secondsAt(event) < this.#edge;
+      begun = isMark && !event.target.closest("button") ? { x: event.clientX, seconds: secondsAt(event) } : null;
+    });
+    track.addEventListener("pointermove", (event) => {
+      const seconds = secondsAt(event);
+      const ahead = this.#steers && seconds > this.#edge && event.pointerType === "mouse";
+      track.toggleAttribute("data-pointing", ahead);
+      if (ahead && !this.#cursor.focused) this.#cursor.point(seconds);
+      if (!begun || Math.abs(event.clientX - begun.x) < DRAG_PIXELS) return;
+      track.setPointerCapture(event.pointerId);
+      const ends = [begun.seconds, Math.min(this.#edge, Math.max(0, seconds))].sort((a, b) => a - b);
+      this.range = ends;
+      this.#tell("range", ends);
+    });
+    track.addEventListener("pointerup", () => (begun = null));
+    track.addEventListener("pointerleave", () => track.removeAttribute("data-pointing"));
+    track.addEventListener("click", (event) => {
+      if (!this.#steers || event.target.closest("button") || secondsAt(event) <= this.#edge) return;
+      this.#cursor.point(secondsAt(event));
+      this.#cursor.choose();
+    });
   }
-}
 
-function element(name, className = "") {
-  return Object.assign(document.createElement(name), { className });
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
 }

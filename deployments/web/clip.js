@@ -1,0 +1,126 @@
+/** Saving a part of a recorded video: which part, how it is made, where to get it. */
+
+import { createExport, pathOf, pause, Problem, readExport } from "./api.js";
+import { clockTime, element } from "./element.js";
+
+const ASK_MS = 500;
+const UNKEPT = "This video is not kept, so there is nothing to save. Start one with “Keep the video” switched on.";
+
+/** The form that makes clips. Fires `range` (detail: `[from, to]` seconds) when another part is chosen. */
+export class Clip extends EventTarget {
+  #form;
+  #source;
+  #from = field("From second", "from");
+  #to = field("to second", "to");
+  #format = element("select", { name: "format" });
+  #make = element("button", { type: "submit", className: "primary", textContent: "Make the clip" });
+  #said = element("p", { className: "said" });
+  #progress = element("progress", { max: 1, hidden: true });
+  #leave = new AbortController();
+
+  /** `source()` gives `{id, session}` of what is shown now. */
+  constructor(form, source) {
+    super();
+    this.#form = form;
+    this.#source = source;
+    this.#said.setAttribute("role", "status");
+    this.#progress.setAttribute("aria-label", "The clip is being made");
+    this.#format.setAttribute("aria-label", "Format");
+    const formats = { mp4: "MP4 video", webp: "WebP picture", gif: "GIF picture" };
+    this.#format.append(...Object.entries(formats).map(([value, textContent]) => element("option", { value, textContent })));
+    const quick = { "Last 10 s": 10, "Last 30 s": 30, "Whole video": Infinity };
+    const buttons = Object.entries(quick).map(([textContent, seconds]) => {
+      const button = element("button", { type: "button", textContent });
+      button.addEventListener("click", () => this.#last(seconds));
+      return button;
+    });
+    form.append(...buttons, this.#from, this.#to, this.#format, this.#make, this.#progress, this.#said);
+    form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
+    form.addEventListener("input", ({ target }) => target === this.#format || this.#tellRange());
+  }
+
+  clear() {
+    this.#leave.abort();
+    this.#leave = new AbortController();
+    this.#progress.hidden = true;
+    this.#make.disabled = false;
+    this.#say("");
+  }
+
+  open() {
+    if (!this.#source().session?.record) this.#say(UNKEPT);
+    else if (this.#said.textContent === UNKEPT) this.#say("");
+    if (!this.#range[1]) this.#last(10);
+  }
+
+  get #range() {
+    return [this.#from, this.#to].map((part) => part.querySelector("input").valueAsNumber || 0);
+  }
+
+  set range([from, to]) {
+    this.#from.querySelector("input").value = from.toFixed(1);
+    this.#to.querySelector("input").value = to.toFixed(1);
+  }
+
+  #last(seconds) {
+    const end = this.#source().session?.media_seconds ?? 0;
+    this.range = [Math.max(0, end - seconds), end];
+    this.#tellRange();
+  }
+
+  #tellRange() {
+    this.dispatchEvent(new CustomEvent("range", { detail: this.#range }));
+  }
+
+  #say(sentence, ...more) {
+    this.#said.replaceChildren(sentence, ...more);
+  }
+
+  async #submit() {
+    const { id } = this.#source();
+    const { signal } = this.#leave;
+    const [from, to] = this.#range;
+    this.#make.disabled = true;
+    this.#progress.hidden = false;
+    this.#progress.removeAttribute("value");
+    this.#say("");
+    try {
+      const made = await this.#made(id, { format: this.#format.value, from, to }, signal);
+      if (made) this.#offer(id, made, from, to);
+    } catch (error) {
+      if (!signal.aborted) this.#say(error.message);
+      if (!(error instanceof Problem) && !signal.aborted) throw error;
+    } finally {
+      if (!signal.aborted) {
+        this.#make.disabled = false;
+        this.#progress.hidden = true;
+      }
+    }
+  }
+
+  /** The finished export. Throws a Problem when there is none. */
+  async #made(id, fields, signal) {
+    let made = await createExport(id, fields);
+    while (!signal.aborted) {
+      if (made.status === "done") return made;
+      if (made.status === "failed") throw new Problem(0, "export-failed", made.reason);
+      this.#progress.value = made.progress;
+      await pause(ASK_MS, signal);
+      made = await readExport(id, made.id, signal);
+    }
+  }
+
+  #offer(id, made, from, to) {
+    const name = `longlive-${clockTime(from)}-${clockTime(to)}.${made.format}`.replaceAll(":", ".");
+    const link = element("a", { href: pathOf(id, `/exports/${made.id}/content`), download: name });
+    link.textContent = `Download ${name}`;
+    this.#say("", link);
+    link.focus();
+  }
+}
+
+function field(text, name) {
+  const label = element("label", { textContent: `${text} ` });
+  label.append(element("input", { type: "number", name, min: 0, step: 0.1, value: 0, required: true }));
+  return label;
+}

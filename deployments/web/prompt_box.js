@@ -1,0 +1,99 @@
+/** Where a prompt is written: the box, its suggestions, and when and how it takes hold. */
+
+import { clockTime, element } from "./element.js";
+
+const PURPOSES = {
+  begin: { question: "What should the video show?", example: "a red ball hops in a meadow at sunset", send: "Start" },
+  again: { question: "What should the next video show?", example: "a blue cube spins on the moon", send: "Start" },
+  steer: { question: "What happens next?", example: "it starts to snow", send: "Send" },
+  wait: { question: "What happens next?", example: "", send: "Send" },
+};
+
+/**
+ * Fires `submit` (detail: `{text, frame, mode, blend, record}`; `frame` null: as soon as possible) and `when` (detail: the
+ * frame it is set to now).
+ */
+export class PromptBox extends EventTarget {
+  #parts;
+  #frame = null;
+  #suggested = "";
+
+  /** `parts`: the elements of the page by id. */
+  constructor(parts) {
+    super();
+    this.#parts = parts;
+    parts["prompt-form"].addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
+    parts.when.addEventListener("click", () => (this.at(null), this.focus()));
+    parts.mode.addEventListener("change", () => (parts["blend-choice"].hidden = parts.mode.value !== "blend"));
+  }
+
+  /** What it is for, one of `begin`, `again`, `steer`, `wait` (closed until something is known). */
+  set purpose(purpose) {
+    const { question, example, send } = PURPOSES[purpose];
+    this.#parts.question.textContent = question;
+    this.#parts.prompt.placeholder = example;
+    this.#parts.send.textContent = send;
+    this.#parts.send.disabled = purpose === "wait";
+    this.#parts["mode-choice"].hidden = !["steer", "wait"].includes(purpose);
+    this.#parts["record-choice"].hidden = ["steer", "wait"].includes(purpose);
+    this.#parts["blend-choice"].hidden = this.#parts["mode-choice"].hidden || this.#parts.mode.value !== "blend";
+    if (purpose !== "steer") this.at(null);
+  }
+
+  get text() {
+    return this.#parts.prompt.value.trim();
+  }
+
+  set text(text) {
+    this.#parts.prompt.value = text;
+  }
+
+  /** While it is sent nothing else is. */
+  set busy(busy) {
+    this.#parts.send.setAttribute("aria-busy", String(busy));
+  }
+
+  focus() {
+    this.#parts.prompt.focus();
+  }
+
+  /** Have the next prompt take effect at a frame, which is `seconds` into the video; null: as soon as possible. */
+  at(frame, seconds) {
+    const { when } = this.#parts;
+    if (frame === this.#frame) return;
+    this.#frame = frame;
+    when.hidden = frame === null;
+    if (frame !== null) {
+      const time = clockTime(seconds);
+      when.replaceChildren(`at ${time}`, element("i", { textContent: "×" }));
+      when.setAttribute("aria-label", `At ${time}. Press to have it as soon as possible instead.`);
+    }
+    this.dispatchEvent(new CustomEvent("when", { detail: frame }));
+  }
+
+  /** Offer prompts to choose from. */
+  suggest(prompts) {
+    if (prompts.join("\n") === this.#suggested) return; // somebody may be about to press one
+    this.#suggested = prompts.join("\n");
+    this.#parts.examples.replaceChildren(
+      ...prompts.map((text) => {
+        const button = element("button", { type: "button", textContent: text });
+        button.addEventListener("click", () => ((this.text = text), this.focus()));
+        return button;
+      }),
+    );
+  }
+
+  #submit() {
+    const { send, mode, blend, record } = this.#parts;
+    if (!this.text || send.disabled || send.getAttribute("aria-busy") === "true") return;
+    const detail = {
+      text: this.text,
+      frame: this.#frame,
+      mode: mode.value,
+      blend: blend.valueAsNumber,
+      record: record.checked,
+    };
+    this.dispatchEvent(new CustomEvent("submit", { detail }));
+  }
+}

@@ -1,0 +1,73 @@
+/** The prompts of a session and what became of each, read off the timeline. */
+
+export const PENDING = ["accepted", "scheduled"];
+const NEVER = "The video ended before this took effect.";
+
+/**
+ * A prompt is `accepted`, `scheduled`, `applied`, `refused` or `cancelled`, as the service says. `seconds` is its time in
+ * the video once that is planned or known; `text`, `warnings`, `reason`, `latency` (ms) and `mode` are what they say.
+ * The first prompt of a session has the id "".
+ */
+export class Receipts {
+  #prompts = new Map();
+  #sorted = null;
+  #fps = 16;
+
+  /** In the order in which they take effect; those without a time last. */
+  get all() {
+    const time = ({ seconds }) => seconds ?? Infinity;
+    this.#sorted ??= [...this.#prompts.values()].sort((a, b) => time(a) - time(b) || a.order - b.order);
+    return this.#sorted;
+  }
+
+  /** Those that the video follows or has followed. */
+  get applied() {
+    return this.all.filter(({ status }) => status === "applied");
+  }
+
+  get pending() {
+    return this.all.filter(({ status }) => PENDING.includes(status));
+  }
+
+  get(id) {
+    return this.#prompts.get(id);
+  }
+
+  /** An entry of the timeline. Told twice it changes nothing. */
+  take(entry) {
+    const { type, prompt_id: id } = entry;
+    if (type === "session.created") {
+      this.#fps = entry.fps;
+      this.#put("", { text: entry.prompt, status: "applied", seconds: 0, warnings: entry.warnings });
+    } else if (type === "prompt.requested" && !this.#prompts.has(id)) {
+      const seconds = entry.at_frame === null ? undefined : entry.at_frame / this.#fps;
+      const { text, mode, warnings } = entry;
+      this.#put(id, { text, mode, warnings, seconds, timed: seconds !== undefined, status: "accepted" });
+    } else if (type === "prompt.scheduled" && this.#isPending(id)) {
+      this.#put(id, { status: "scheduled", seconds: entry.media_seconds });
+    } else if (type === "prompt.applied") {
+      this.#put(id, { status: "applied", seconds: entry.media_seconds, latency: entry.latency_ms, text: entry.text });
+    } else if (type === "prompt.refused") {
+      this.#settle(id, { status: "refused", reason: entry.reason });
+    } else if (type === "prompt.cancelled") {
+      this.#settle(id, { status: "cancelled" });
+    } else if (type === "session.ended" || type === "session.failed") {
+      for (const { id } of this.pending) this.#settle(id, { status: "refused", reason: NEVER });
+    }
+  }
+
+  #isPending(id) {
+    return PENDING.includes(this.#prompts.get(id)?.status);
+  }
+
+  /** It never takes effect: its place is where it was planned, or behind what the video follows now. */
+  #settle(id, change) {
+    this.#put(id, { ...change, seconds: this.#prompts.get(id)?.seconds ?? this.applied.at(-1)?.seconds ?? 0 });
+  }
+
+  #put(id, change) {
+    this.#sorted = null;
+    const order = this.#prompts.size;
+    this.#prompts.set(id, { id, order, warnings: [], ...this.#prompts.get(id), ...change });
+  }
+}

@@ -1,0 +1,213 @@
+/** One session that is open on the page: followed, played, steered if it is ours. */
+
+import * as api from "./api.js";
+import { Feed, OVER } from "./feed.js";
+import { LivePlayer } from "./player.js";
+import { Receipts } from "./receipts.js";
+import { tell } from "./sentences.js";
+import { tokenOf } from "./tokens.js";
+
+const RETRY_MS = 1000;
+const SLOW_MS = 10_000; // so long it is told that fragments were skipped
+const SHOWN_MS = 5000; // so long it is told that a prompt is on the screen
+const THUMBNAILS_MS = 3000;
+const STANDING = ["queued", "paused"];
+
+/**
+ * Fires `session` whenever the session was read, `status` (detail: `[state, line, advice]`) when there is something else to
+ * tell, `problem` (detail: a Problem) when the service refused something, `refused` (detail: the Problem) when it cannot be
+ * opened, and `picture` (detail: `[now, edge]` in media seconds) for each picture that the browser draws.
+ */
+export class Watch extends EventTarget {
+  id;
+  session = null;
+  player = null;
+  receipts = new Receipts();
+  #video;
+  #list;
+  #feed;
+  #leave = new AbortController();
+  #told = "";
+  #state = "connecting";
+  #lost = null;
+  #pausing = false;
+  #slowUntil = 0;
+  #shown = { text: "", until: 0 };
+
+  /** `list`: the PromptList that shows it. */
+  constructor(id, video, list) {
+    super();
+    this.id = id;
+    this.#video = video;
+    this.#list = list;
+    this.#feed = new Feed(id);
+    const hear = (type, act) => this.#feed.addEventListener(type, ({ detail }) => act(detail));
+    hear("entry", (entry) => this.#take(entry));
+    hear("session", (session) => this.#read(session));
+    hear("lost", (problem) => (this.#lost = problem));
+    hear("found", () => (this.#lost = null));
+    hear("gone", (problem) => this.#gone(problem));
+    const shown = ({ detail }) => (this.#shown = { text: detail.text, until: performance.now() + SHOWN_MS });
+    list.addEventListener("shown", shown, { signal: this.#leave.signal });
+  }
+
+  start() {
+    const { signal } = this.#leave;
+    this.#feed.follow(signal);
+    const draw = () => {
+      if (signal.aborted) return;
+      requestAnimationFrame(draw); // first: a picture that cannot be drawn is not the last
+      if (this.session) this.#draw();
+      this.#tellStatus();
+    };
+    draw();
+  }
+
+  close() {
+    this.#leave.abort();
+    this.player?.stop();
+    this.#video.removeAttribute("src");
+    this.#video.removeAttribute("poster");
+    this.#video.load();
+  }
+
+  /** Whether this browser may steer it. */
+  get mine() {
+    return tokenOf(this.id) !== null;
+  }
+
+  get over() {
+    return OVER.includes(this.session?.status);
+  }
+
+  /** Add a prompt; `fields` as the API takes them. Throws a Problem. */
+  async steer(fields) {
+    const asked = performance.now();
+    const accepted = await api.addPrompt(this.id, fields);
+    this.#list.expect(accepted.prompt_id, asked);
+    this.#feed.quick = true;
+    this.#feed.nudge();
+  }
+
+  cancel(prompt) {
+    return this.#command(() => api.cancelPrompt(this.id, prompt.id));
+  }
+
+  togglePause() {
+    if (this.session.status === "paused") return this.#command(() => api.resumeSession(this.id));
+    this.#pausing = true;
+    return this.#command(() => api.pauseSession(this.id));
+  }
+
+  end() {
+    return this.#command(() => api.endSession(this.id));
+  }
+
+  async #command(work) {
+    try {
+      await work();
+    } catch (problem) {
+      this.#pausing = false;
+      this.#tell("problem", problem);
+    }
+    this.#feed.quick = true;
+    this.#feed.nudge();
+  }
+
+  #take(entry) {
+    this.receipts.take(entry);
+    if (entry.type === "pause.refused" && this.#pausing) {
+      this.#pausing = false;
+      this.#tell("problem", new api.Problem(0, "pause-refused", entry.reason));
+    }
+  }
+
+  #read(session) {
+    const isFirst = !this.session;
+    this.session = session;
+    const stands = STANDING.includes(session.status);
+    if (stands || this.over) this.#pausing = false;
+    if (this.player) this.player.most = stands ? session.chunks : Infinity;
+    if (isFirst && session.chunks) this.#video.poster = session.links.poster;
+    this.#feed.quick = this.#pausing || session.status === "starting" || this.#list.awaits(this.receipts, this.#times()[1]);
+    this.#tell("session");
+    if (!isFirst) return;
+    this.#play();
+    this.#followThumbnails();
+  }
+
+  #gone(problem) {
+    if (!this.session) return this.#tell("refused", problem);
+    this.session = { ...this.session, status: "failed", reason: problem.message };
+    this.#tell("session");
+  }
+
+  /** Plays until the session is over. A player may end before that, for example with the process that fed it. */
+  async #play() {
+    const { signal } = this.#leave;
+    while (!signal.aborted && !this.over) {
+      if (!STANDING.includes(this.session.status)) {
+        const { links, fps } = this.session;
+        this.player = new LivePlayer(this.#video, links.init, links.fragments, fps);
+        this.player.addEventListener("state", ({ detail }) => (this.#state = detail));
+        this.player.addEventListener("skipped", () => (this.#slowUntil = performance.now() + SLOW_MS));
+        try {
+          await this.player.play();
+        } catch (problem) {
+          if (!(problem instanceof api.Problem)) throw problem;
+          console.warn("the picture is refused:", problem.message); // the session tells whether it goes on
+        }
+        this.#feed.nudge();
+      }
+      await api.pause(RETRY_MS / 4, signal);
+    }
+  }
+
+  async #followThumbnails() {
+    const { signal } = this.#leave;
+    let chunks = -1;
+    while (!signal.aborted) {
+      if (chunks !== this.session.chunks) {
+        chunks = this.session.chunks;
+        try {
+          this.#tell("thumbnails", (await api.readThumbnails(this.id, signal)).data);
+        } catch (problem) {
+          if (signal.aborted || !problem.passing) return;
+        }
+      }
+      await api.pause(THUMBNAILS_MS, signal);
+    }
+  }
+
+  /** Media seconds of the picture, and of the newest frame. */
+  #times() {
+    const { buffered, currentTime } = this.#video;
+    const made = this.session.media_seconds;
+    return buffered.length ? [currentTime, Math.max(made, buffered.end(buffered.length - 1))] : [made, made];
+  }
+
+  #draw() {
+    const [now, edge] = this.#times();
+    this.#list.show(this.receipts, now);
+    this.#tell("picture", [now, edge]);
+  }
+
+  #tellStatus() {
+    const at = performance.now();
+    const status = tell(this.session, {
+      player: this.#state,
+      lost: this.#lost,
+      slow: at < this.#slowUntil,
+      pausing: this.#pausing,
+      mine: this.mine,
+      shown: at < this.#shown.until ? this.#shown.text : "",
+    });
+    if (status.join("\n") === this.#told) return;
+    this.#told = status.join("\n");
+    this.#tell("status", status);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
