@@ -55,6 +55,31 @@ def fragment(samples: Sequence[Sample], *, sequence: int, first_frame: int) -> b
     return moof(len(moof(0)) + mdat_header) + _box(b"mdat", *(s.data for s in samples))
 
 
+class Part(NamedTuple):
+    """A fragment among others: its bytes, the media time of its first frame, how many frames it has."""
+
+    data: bytes
+    first_frame: int
+    frames: int
+
+
+def parts(data: bytes) -> Iterator[Part]:
+    """The fragments that `data` consists of, as `fragment` wrote them. Raises ValueError if it is anything else."""
+    start = 0
+    while start < len(data):
+        moof = _size(data, start, b"moof")
+        mdat = _size(data, start + moof, b"mdat")
+        head = data[start : start + moof]
+        time, run = head.find(b"tfdt"), head.find(b"trun")
+        if time < 0 or run < 0:
+            raise ValueError(f"the fragment at byte {start} has no time or no frames")
+        (ticks,) = struct.unpack_from(">Q", head, time + 8)
+        (frames,) = struct.unpack_from(">I", head, run + 8)
+        end = start + moof + mdat
+        yield Part(data[start:end], ticks // TICKS_PER_FRAME, frames)
+        start = end
+
+
 def codec_string(init_segment: bytes) -> str:
     """The RFC 6381 name of an init segment's codec, such as `avc1.42c00b`; MSE wants it before the first byte."""
     at = init_segment.find(b"avcC")
@@ -62,6 +87,14 @@ def codec_string(init_segment: bytes) -> str:
         raise ValueError("the init segment has no avcC box: it is not H.264")
     profile, compatibility, level = init_segment[at + 5 : at + 8]
     return f"avc1.{profile:02x}{compatibility:02x}{level:02x}"
+
+
+def _size(data: bytes, at: int, kind: bytes) -> int:
+    """Length of the box at a place; it must be of a kind, and whole."""
+    size = int.from_bytes(data[at : at + 4], "big")
+    if data[at + 4 : at + 8] != kind or size < 8 or at + size > len(data):
+        raise ValueError(f"no whole {kind.decode()} box at byte {at} of {len(data)}")
+    return size
 
 
 def _box(kind: bytes, *parts: bytes) -> bytes:

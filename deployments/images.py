@@ -34,7 +34,7 @@ def poster(frame: VideoFrame) -> bytes:
 
 def decoded(picture: bytes) -> VideoFrame:
     """The first frame of a picture or video file."""
-    with av.open(io.BytesIO(picture)) as container:
+    with av.open(io.BytesIO(picture), "r") as container:
         return next(container.decode(video=0))
 
 
