@@ -6,7 +6,8 @@ have to start early so that they do not all want the device in the last moment.
 
 Weights count only where there is not enough for all. Above capacity every live session is late, equal ones equally and
 with every chunk; twice the weight is half as late. Renders share the gaps so: twice the weight is half as long a wait.
-A weight is a tenant's: its sessions on the device divide it, so whoever opens ten gets no more than who opens one.
+Both as nearly as whole chunks can do it. A weight is a tenant's: its sessions on the device divide it, so whoever opens
+ten gets no more than who opens one.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def _first_eager(ready: Sequence[Job], now: float) -> Job | None:
     eager = [job for job in ready if job.eager]
     if begun := [job for job in eager if job.due < math.inf]:
         return min(begun, key=_rank)
-    return _longest_wait(eager, eager, now, lambda job: job.served) if eager else None
+    return _longest_wait(eager, eager, now, lambda job: job.served - job.cost) if eager else None
 
 
 def _first_due(due: Sequence[Job], live: Sequence[Job], now: float) -> Job:
@@ -133,9 +134,13 @@ def _first_due(due: Sequence[Job], live: Sequence[Job], now: float) -> Job:
 
 
 def _longest_wait(some: Sequence[Job], all_: Sequence[Job], now: float, since: Callable[[Job], float]) -> Job:
-    """The one whose wait, times its share of its tenant's weight, would be longest if another of them went first."""
+    """The one with the longest wait, times its share of its tenant's weight.
+
+    Waits come in whole chunks: counted is the middle between going now and going after one more, for what is rounded
+    down for everybody would be the more, the less one has to wait.
+    """
     sessions = Counter(job.tenant for job in all_)
-    later = now + fmean(job.cost for job in all_)
+    later = now + fmean(job.cost for job in all_) / 2
 
     def wait(job: Job) -> tuple[float, tuple[float, float, str]]:
         waited = later - since(job)

@@ -7,11 +7,13 @@ import random
 from collections import Counter
 
 import pytest
-from simulation import CHUNK_MEDIA, FPS, Device, Simulated
+from simulation import CHUNK_MEDIA, Device, Simulated
 
-from deployments.admission import slots
+from deployments.admission import Capacity, Demand, admits, slots
 from deployments.playout import PlayoutClock
 from deployments.scheduler import Estimate, Job, Start, Wait, decide, latest_start, paced_job
+from deployments.session import CHUNK_FRAMES
+from simulator import FPS
 
 
 def job(sid: str, due: float, *, release: float = -math.inf, cost: float = 1.0, eager: bool = False) -> Job:
@@ -129,7 +131,7 @@ def test_one_slow_chunk_moves_the_clock_and_is_never_made_good() -> None:
 def test_a_session_that_nobody_watches_makes_its_first_chunk_and_holds() -> None:
     device = Device(0.1, seconds=lambda: 0.1)
     session = device.arrive(Simulated("s", asked=0.0, watched=False))
-    device.at(30.0, session.clock.enter)
+    device.at(30.0, session.clock.enter, session)
     device.run(until=30.0)
     assert session.chunk == 1
     device.run(until=40.0)
@@ -141,7 +143,7 @@ def test_a_session_that_is_left_makes_at_most_one_more_chunk() -> None:
     for tenth in range(20):
         device = Device(0.1, seconds=lambda: 0.1)
         session = device.arrive(Simulated("s", asked=0.0))
-        device.at(10.0 + tenth / 10, session.clock.leave)
+        device.at(10.0 + tenth / 10, session.clock.leave, session)
         device.run(until=10.0 + tenth / 10)
         made = session.chunk
         device.run(until=100.0)
@@ -165,10 +167,130 @@ def test_unpaced_sessions_share_what_the_live_ones_leave() -> None:
     rng = random.Random(2)
     device = Device(0.14, seconds=lambda: 0.14 * rng.uniform(0.8, 1.2))
     live = [device.arrive(Simulated(f"live{n}", asked=0.3 * n)) for n in range(2)]
-    renders = [device.arrive(Simulated(f"render{n}", asked=1.0, paced=False)) for n in range(2)]
+    renders = [device.arrive(Simulated(f"render{n}", asked=1.0, live=False)) for n in range(2)]
     device.run(until=120.0)
     assert [session.gaps for session in live] == [[], []]
     made = [session.chunk for session in renders]
     assert abs(made[0] - made[1]) <= 2
     busy = sum(Counter(sid for _, sid in device.starts).values()) * 0.14
     assert busy == pytest.approx(120.0, rel=0.05)
+
+
+def overloaded(sessions: list[Simulated], *, load: float, delivery: float = 0.0, seconds: float = 300.0) -> Device:
+    """A device with `load` times the work that it can do; the first 20 seconds do not count."""
+    rng = random.Random(3)
+    cost = load * CHUNK_MEDIA / len(sessions)
+    device = Device(cost, seconds=lambda: cost * rng.uniform(0.8, 1.2), delivery=delivery)
+    for session in sessions:
+        device.arrive(session)
+    device.run(until=20.0)
+    for session in sessions:
+        session.forget()
+    device.run(until=20.0 + seconds)
+    return device
+
+
+def lateness(session: Simulated) -> float:
+    """Mean seconds that a chunk came late."""
+    return session.stalled_seconds / session.published
+
+
+@pytest.mark.parametrize("delivery", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("load", [1.05, 1.2, 2.0, 4.0])
+def test_above_capacity_equal_sessions_are_late_alike_and_with_every_chunk(load: float, delivery: float) -> None:
+    sessions = [Simulated(f"s{n}", asked=0.11 * n) for n in range(7)]
+    overloaded(sessions, load=load, delivery=delivery)
+    late = [lateness(session) for session in sessions]
+    expected = (load - 1) * CHUNK_MEDIA
+    assert late == pytest.approx([expected] * 7, rel=0.1)
+    assert max(late) - min(late) < 0.02 * expected
+    chunk = load * CHUNK_MEDIA / 7
+    assert max(session.longest for session in sessions) < load * CHUNK_MEDIA + 2 * chunk
+
+
+@pytest.mark.parametrize("weight", [2.0, 4.0])
+@pytest.mark.parametrize("load", [1.2, 2.0])
+def test_above_capacity_a_tenant_of_twice_the_weight_is_half_as_late(load: float, weight: float) -> None:
+    light = [Simulated(f"light{n}", asked=0.1 * n, tenant="light") for n in range(8)]
+    heavy = [Simulated(f"heavy{n}", asked=0.1 * n, tenant="heavy", weight=weight) for n in range(8)]
+    overloaded([*light, *heavy], load=load)
+    late = {name: [lateness(s) for s in some] for name, some in (("light", light), ("heavy", heavy))}
+    assert sum(late["heavy"]) / sum(late["light"]) == pytest.approx(1 / weight, rel=0.15)
+    for some in late.values():
+        assert max(some) - min(some) < 0.05 * max(some)
+
+
+def test_above_capacity_ten_sessions_of_one_tenant_do_not_get_ten_shares() -> None:
+    crowd = [Simulated(f"crowd{n}", asked=0.1 * n, tenant="crowd") for n in range(10)]
+    alone = Simulated("alone", asked=0.5, tenant="alone")
+    overloaded([*crowd, alone], load=1.5)
+    late = [lateness(session) for session in crowd]
+    assert max(late) - min(late) < 0.05 * max(late)
+    assert lateness(alone) < 0.3 * min(late)
+    assert max(session.longest for session in crowd) < 2 * CHUNK_MEDIA
+
+
+def test_sessions_of_nobody_stand_for_themselves() -> None:
+    nobody = [Simulated(f"s{n}", asked=0.1 * n) for n in range(6)]
+    somebody = [Simulated(f"t{n}", asked=0.1 * n, tenant=f"tenant{n}") for n in range(6)]
+    overloaded([*nobody, *somebody], load=1.3)
+    late = [lateness(session) for session in [*nobody, *somebody]]
+    assert max(late) - min(late) < 0.02 * max(late)
+
+
+def test_weights_change_nothing_while_everybody_can_be_in_time() -> None:
+    sessions = [Simulated(f"s{n}", asked=0.1 * n, tenant=f"t{n % 3}", weight=(0.1, 1.0, 20.0)[n % 3]) for n in range(8)]
+    overloaded(sessions, load=0.9, delivery=0.05)
+    assert [session.stalls for session in sessions] == [0] * 8
+
+
+def test_one_slow_chunk_below_capacity_makes_nobody_late_for_long_whatever_the_weights() -> None:
+    times = iter([0.07] * 400 + [2.0])
+    device = Device(0.07, seconds=lambda: next(times, 0.07))
+    sessions = [
+        device.arrive(Simulated(f"s{n}", asked=0.1 * n, tenant=f"t{n}", weight=(1.0, 10.0)[n % 2])) for n in range(8)
+    ]
+    device.run(until=200.0)
+    slow = max(time for session in sessions for time, _ in session.gaps)
+    assert slow < device.starts[400][0] + 2.0 + 2 * CHUNK_MEDIA
+    assert max(session.longest for session in sessions) < CHUNK_MEDIA + 2.0 + 8 * 0.07
+
+
+def test_renders_share_the_gaps_by_the_weights_of_their_tenants_and_make_nobody_late() -> None:
+    rng = random.Random(4)
+    device = Device(0.05, seconds=lambda: 0.05 * rng.uniform(0.8, 1.2))
+    live = [device.arrive(Simulated(f"live{n}", asked=0.05 * n)) for n in range(8)]
+    crowd = [device.arrive(Simulated(f"crowd{n}", asked=1.0, live=False, tenant="crowd")) for n in range(4)]
+    heavy = device.arrive(Simulated("heavy", asked=1.0, live=False, tenant="heavy", weight=2.0))
+    device.run(until=200.0)
+    assert [session.gaps for session in live] == [[]] * 8
+    made = [session.chunk for session in crowd]
+    assert max(made) - min(made) <= 2
+    assert heavy.chunk / sum(made) == pytest.approx(2.0, rel=0.2)
+    assert device.busy_seconds == pytest.approx(200.0, rel=0.05)
+
+
+def test_a_session_that_goes_on_after_a_pause_is_restored_at_once_and_disturbs_nobody() -> None:
+    device = Device(0.14, seconds=lambda: 0.14)
+    playing = [device.arrive(Simulated(f"s{n}", asked=0.19 * n)) for n in range(3)]
+    resumed = device.arrive(Simulated("resumed", asked=20.0, first=37))
+    device.run(until=40.0)
+    assert [session.gaps for session in [*playing, resumed]] == [[]] * 4
+    assert resumed.first_frame_after is not None
+    assert resumed.first_frame_after <= CHUNK_MEDIA
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_admission_takes_plays_at_its_frame_rate(seed: int) -> None:
+    rng = random.Random(seed)
+    cost = rng.choice([0.03, 0.06, 0.1, 0.15])
+    capacity = Capacity(cost, fps=24, frames=CHUNK_FRAMES)
+    device = Device(cost, seconds=lambda: cost * rng.uniform(0.75, 1.2))
+    taken: list[Simulated] = []
+    for n in range(40):
+        fps = rng.choice([4, 8, 12, 16, 24])
+        if admits(capacity, [Demand(session.fps) for session in taken], Demand(fps)):
+            taken.append(device.arrive(Simulated(f"s{n}", asked=rng.uniform(0.0, 20.0), fps=fps)))
+    device.run(until=200.0)
+    assert len(taken) > 1
+    assert [session.gaps for session in taken] == [[]] * len(taken)
