@@ -214,8 +214,13 @@ class AsyncClient:
 
 
 def _is_here(url: str) -> bool:
-    """Whether a service runs on this machine, which no proxy of the environment reaches."""
-    host = httpx.URL(url).host
+    """Whether a service runs on this machine, which no proxy of the environment reaches. Raises ValueError."""
+    try:
+        scheme, host = httpx.URL(url).scheme, httpx.URL(url).host
+    except httpx.InvalidURL:
+        scheme = host = ""
+    if scheme not in ("http", "https") or not host:
+        raise ValueError(f"'{url}' is no address of a service; write it as http://HOST:PORT")
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -234,7 +234,10 @@ def wait(session: SessionRef, *states: SessionState | str, timeout: float | None
 
 
 def wait_applied(session: SessionRef, prompt_id: str, timeout: float | None = None) -> Call[Receipt]:
-    """The receipt of a prompt, once the video shows it. Raises PromptNotApplied, NotInTime."""
+    """The receipt of a prompt, once the video shows it. Raises PromptNotApplied, NotInTime.
+
+    A live video is made as it is watched: somebody must watch for it to come to the prompt.
+    """
     until = yield from _deadline(timeout)
     while (found := (yield from receipt(session, prompt_id))).status.pending:
         yield from _next_look(until, f"Prompt {prompt_id} is still {found.status}.")
