@@ -1,8 +1,7 @@
 """`live.mp4` without end, beside the socket: in Serve's HTTP proxy, where a write waits for its reader.
 
-Serve's proxy takes a response from an ingress as fast as that sends it and keeps what the client has not read, without
-a bound. So an ingress sends only answers that end, and the endless one is made of them here: the next fragment is
-pulled when the last one was taken. Who reads too slowly skips; who stops reading pulls nothing and holds one fragment.
+An ingress sends only answers that end, and the endless one is made of them here: the next fragment is pulled when the
+last one was taken. Who reads too slowly skips; who stops reading pulls nothing and holds one fragment.
 """
 
 from __future__ import annotations
@@ -11,37 +10,22 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deployments.download import Download
+from deployments.pull import PATIENCE_SECONDS, RETRY_SECONDS, Answer, pull, until_gone
 
 MOST_BEHIND = 2
-PATIENCE_SECONDS = 60.0
-RETRY_SECONDS = 0.5
 _LIVE = re.compile(r"(?P<session>/v1/sessions/[^/]+)/live\.mp4")
 
 
 def middlewares() -> list[Middleware]:
     """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH."""
-    return [Middleware(LiveStream)]
-
-
-@dataclass
-class _Answer:
-    status: int = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: Headers = field(default_factory=Headers)
-    body: bytearray = field(default_factory=bytearray)
-
-    async def take(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = Headers(raw=message["headers"])
-        elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
+    return [Middleware(LiveStream), Middleware(Download)]
 
 
 class LiveStream:
@@ -59,22 +43,17 @@ class LiveStream:
         if live is None:
             await self._app(scope, receive, send)
             return
-        leaving = asyncio.create_task(_disconnected(receive))
-        try:
-            start = await self._ask(scope, scope["path"], "", leaving)
+        async with until_gone(receive) as leaving:
+            start = await pull(self._app, scope, leaving, scope["path"])
             await _begin(start, send)
             if start.status == HTTPStatus.OK:
                 await self._follow(scope, live["session"] + "/fragments", leaving, send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            leaving.cancel()
-            with suppress(asyncio.CancelledError):
-                await leaving
 
     async def _follow(self, scope: Scope, path: str, leaving: asyncio.Task[None], send: Send) -> None:
         query, heard = "", self._clock()
         while not leaving.done():
-            answer = await self._ask(scope, path, query, leaving)
+            answer = await pull(self._app, scope, leaving, path, query)
             if answer.status == HTTPStatus.OK:
                 await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": True})
                 query = f"after={answer.headers['x-fragment']}&most_behind={MOST_BEHIND}"
@@ -90,23 +69,8 @@ class LiveStream:
                 return
             heard = self._clock()
 
-    async def _ask(self, scope: Scope, path: str, query: str, leaving: asyncio.Task[None]) -> _Answer:
-        """One GET of the app on behalf of this client: it ends when the client leaves."""
-        first: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
-        async def receive() -> Message:
-            if first:
-                return first.pop()
-            await asyncio.wait({leaving})
-            return {"type": "http.disconnect"}
-
-        answer = _Answer()
-        asked = {**scope, "path": path, "raw_path": path.encode(), "query_string": query.encode()}
-        await self._app(asked, receive, answer.take)
-        return answer
-
-
-async def _begin(answer: _Answer, send: Send) -> None:
+async def _begin(answer: Answer, send: Send) -> None:
     """The response's head and the first of its body; all of it unless this is the start of a video."""
     goes_on = answer.status == HTTPStatus.OK
     headers = MutableHeaders(raw=list(answer.headers.raw))
@@ -114,8 +78,3 @@ async def _begin(answer: _Answer, send: Send) -> None:
         del headers["content-length"]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers.raw})
     await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": goes_on})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
