@@ -15,6 +15,7 @@ from deployments.cli_generate import generate
 from deployments.cli_input import Decoder, DTypeOption, PlainDTypeOption, WrongInput, users_input
 from deployments.cli_models import fetch, inspect
 from deployments.cli_plan import plan
+from deployments.cli_sessions import sessions_app
 from deployments.cli_tiny import eval_app, train_app
 from longlive.precision import Precision
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(sessions_app, name="sessions")
 
 
 def main() -> None:

@@ -252,7 +252,7 @@ def init_segment(session: SessionRef) -> Call[bytes]:
 
 
 def fragments(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[LiveFragment]:
-    """The video as it is made: from chunk `after` + 1 on, or from where it is now; until it is over.
+    """The video as it is made, until it is over: from chunk `after` + 1 on, or from the oldest that is still kept.
 
     Who is more than `most_behind` chunks behind skips to the newest; each fragment says how many were skipped.
     """
@@ -293,8 +293,9 @@ def save(
     seconds: float | None = None,
     told: Callable[[LiveFragment], None] | None = None,
 ) -> Call[Saved]:
-    """Write the video to an mp4 file from where it is now: `seconds` of it and the rest of a chunk, or to its end.
+    """Write the video to an mp4 file as it is made: `seconds` of it and the rest of a chunk, or all to its end.
 
+    It begins with what the service still keeps, some seconds back; an export of a recorded session has all.
     The file can be played at any time, also while it is written. `told` is called for each fragment.
     """
     from deployments.client_video import moved

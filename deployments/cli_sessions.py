@@ -1,0 +1,355 @@
+"""`longlive sessions`: videos of a running service, begun, steered, watched and kept from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from deployments.cli_input import WrongInput
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from deployments.client import Client, SessionHandle
+    from deployments.client_calls import At, SessionOptions
+    from deployments.session import Session
+
+URL = "http://127.0.0.1:8000"
+PATIENCE = 3.0  # whoever types waits for an answer, or for the word that there is none
+WAIT_SECONDS = 60.0
+
+
+class Status(StrEnum):
+    """`SessionState`, for the command line: that one costs pydantic."""
+
+    queued = "queued"
+    starting = "starting"
+    live = "live"
+    paused = "paused"
+    ended = "ended"
+    failed = "failed"
+
+
+sessions_app = typer.Typer(rich_markup_mode=None, help="Begin, steer, watch and keep videos of a running service.")
+
+UrlOption = Annotated[str, typer.Option("--url", help="Where the service is.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+TokenOption = Annotated[
+    str | None, typer.Option("--token", help="What steers it, if it was created elsewhere: its control_token.")
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The session.")]
+
+
+@sessions_app.command("list")
+def list_sessions(
+    status: Annotated[
+        list[Status] | None,
+        typer.Option(help="Only those in this state. Repeatable."),
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only those with this label, NAME=VALUE. Repeatable.")] = None,
+    url: UrlOption = URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Sessions, newest first; those that are over are kept for a day."""
+    labels = _labels(label)
+    with _service(url) as client:
+        found = list(client.sessions(status or (), labels))
+    if as_json:
+        print(json.dumps({"data": [_plain(view) for view in found]}, indent=2))
+        return
+    from rich.console import Console
+
+    from deployments.cli_session_views import sessions_table
+
+    Console().print(sessions_table(found) if found else "There are no such sessions.")
+
+
+@sessions_app.command()
+def create(
+    prompt: Annotated[str, typer.Argument(help="What the video shows.")],
+    switch: Annotated[
+        list[str] | None, typer.Option(help='SECONDS:PROMPT, a new prompt from then on: 5.0:"it rains". Repeatable.')
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed and prompts give the same video.")] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames a second; fewer play the motion slower.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, one that the model offers.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length at which it ends by itself.")] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Not to be watched but kept, as fast as it goes; needs --seconds.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Keep the video, so that it can be exported.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Wait for a free generator if all are taken.")] = False,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, to find it by. Repeatable.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object that is kept with it.")] = None,
+    url: UrlOption = URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin a video. Who created it here can steer it here: its control token is remembered."""
+    options: SessionOptions = {"script": [_timed(text) for text in switch or []], "labels": _labels(label)}
+    if seed is not None:
+        options["seed"] = seed
+    if fps is not None:
+        options["fps"] = fps
+    if size is not None:
+        options["size"] = _size(size)
+    if seconds is not None:
+        options["max_seconds"] = seconds
+    if offline:
+        options["pace"] = "offline"
+    if record:
+        options["record"] = True
+    if queue:
+        options["queue"] = True
+    if metadata is not None:
+        options["metadata"] = _object(metadata)
+    with _service(url) as client:
+        created = client.create(prompt, **options).created
+    assert created is not None
+    _remember(created.id, created.control_token)
+    if as_json:
+        _print(created)
+        return
+    from deployments.cli_session_views import readable, session_line
+
+    print(session_line(created))
+    for warning in created.warnings:
+        print(readable(warning), file=sys.stderr)
+
+
+@sessions_app.command()
+def show(sid: IdArgument, url: UrlOption = URL, as_json: JsonOption = False) -> None:
+    """A session and what became of its prompts."""
+    with _service(url) as client:
+        session = client.session(sid)
+        view, prompts = session.state(), session.prompts()
+    if as_json:
+        print(json.dumps(_plain(view) | {"prompts": [_plain(receipt) for receipt in prompts]}, indent=2))
+        return
+    from rich.console import Console
+
+    from deployments.cli_session_views import prompts_table, session_table
+
+    console = Console()
+    console.print(session_table(view))
+    if prompts:
+        console.print(prompts_table(prompts))
+
+
+@sessions_app.command()
+def prompt(
+    sid: IdArgument,
+    text: Annotated[str, typer.Argument(help="What the video shows from then on.")],
+    at: Annotated[
+        float | None, typer.Option(help="Seconds of the video from which on; else as soon as can be.")
+    ] = None,
+    at_frame: Annotated[int | None, typer.Option(help="Or the frame from which on.")] = None,
+    mode: Annotated[
+        Literal["recache", "keep", "cut", "blend"],
+        typer.Option(help="Change without a cut, let the old prompt linger, begin a new scene, or go over in steps."),
+    ] = "recache",
+    blend_seconds: Annotated[float | None, typer.Option(help="How long a blend takes.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until the video shows it.")] = False,
+    token: TokenOption = None,
+    url: UrlOption = URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what a video shows, now or later."""
+    if at is not None and at_frame is not None:
+        raise WrongInput("--at and --at-frame are two ways to say when; give one of them")
+    with _steering(url, sid, token) as session:
+        accepted = session.prompt(text, _when(at, at_frame), mode, blend_seconds)
+        receipt = session.wait_applied(accepted.prompt_id) if wait else accepted
+    if as_json:
+        _print(receipt)
+        return
+    from deployments.cli_session_views import readable, receipt_line
+
+    print(receipt_line(receipt))
+    for warning in receipt.warnings:
+        print(readable(warning), file=sys.stderr)
+
+
+@sessions_app.command()
+def cancel(
+    sid: IdArgument,
+    prompt_id: Annotated[str, typer.Argument(metavar="PROMPT_ID", help="As 'prompt' and 'show' tell it.")],
+    token: TokenOption = None,
+    url: UrlOption = URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back a prompt that still waits for its time."""
+    with _steering(url, sid, token) as session:
+        receipt = session.cancel(prompt_id)
+    if as_json:
+        _print(receipt)
+        return
+    from deployments.cli_session_views import receipt_line
+
+    print(receipt_line(receipt))
+
+
+@sessions_app.command()
+def pause(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_json: JsonOption = False) -> None:
+    """Have a video stand still, and free its generator for others."""
+    with _steering(url, sid, token) as session:
+        session.pause()
+        _tell(session.wait("paused", timeout=WAIT_SECONDS), as_json)
+
+
+@sessions_app.command()
+def resume(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_json: JsonOption = False) -> None:
+    """Have a paused video go on where it stopped."""
+    with _steering(url, sid, token) as session:
+        _tell(session.resume(), as_json)
+
+
+@sessions_app.command()
+def end(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_json: JsonOption = False) -> None:
+    """End a video. Its history, and what was recorded, stay for a day."""
+    with _steering(url, sid, token) as session:
+        session.end()
+        _tell(session.wait("ended", "failed", timeout=WAIT_SECONDS), as_json)
+
+
+@sessions_app.command()
+def watch(
+    sid: IdArgument,
+    out: Annotated[Path | None, typer.Option(help="Write the video to this mp4 file as it comes.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so much of it; else at its end.")] = None,
+    url: UrlOption = URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document on each line.")] = False,
+) -> None:
+    """Follow a video: how it runs, and what becomes of its prompts. Somebody who watches keeps it alive."""
+    import asyncio
+
+    from deployments.cli_watch import JsonLines, Terminal, follow
+
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise WrongInput(f"--out {out}: give the name of a file in a folder that there is")
+    show = JsonLines() if as_json else Terminal()
+    with _users_words(), show:
+        asyncio.run(follow(url, sid, show, out, seconds))
+
+
+@contextmanager
+def _service(url: str) -> Iterator[Client]:
+    """A client of the service, and every fault of its on one line."""
+    from deployments.client import Client
+
+    with _users_words(), Client(url, patience=PATIENCE) as client:
+        yield client
+
+
+@contextmanager
+def _steering(url: str, sid: str, token: str | None) -> Iterator[SessionHandle]:
+    from deployments.client_errors import ApiError
+    from deployments.control_tokens import ControlTokens
+
+    with _service(url) as client:
+        try:
+            yield client.session(sid, token or ControlTokens().find(sid))
+        except ApiError as error:
+            if error.status not in (401, 403):
+                raise
+            told = f"only who created session {sid} steers it; give its control token with --token"
+            raise WrongInput(told) from error
+
+
+@contextmanager
+def _users_words() -> Iterator[None]:
+    """What went wrong, as one line: exit 2 if other input would do, 1 if not."""
+    from pydantic import ValidationError
+
+    from deployments.client_errors import ApiError, ServiceError
+
+    try:
+        yield
+    except ValidationError as error:
+        faults = [(".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in error.errors()]
+        told = [f"{where}: {what}" if where else what.removeprefix("Value error, ") for where, what in faults]
+        raise WrongInput("; ".join(told)) from error
+    except (ValueError, OSError) as error:
+        raise WrongInput(" ".join(str(error).split())) from error
+    except ServiceError as error:
+        if isinstance(error, ApiError) and error.status < 500 and not error.temporary:
+            raise WrongInput(str(error)) from error
+        print(f"longlive: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+def _tell(view: Session, as_json: bool) -> None:
+    if as_json:
+        _print(view)
+        return
+    from deployments.cli_session_views import session_line
+
+    print(session_line(view))
+
+
+def _remember(sid: str, token: str) -> None:
+    from deployments.control_tokens import ControlTokens
+
+    try:
+        ControlTokens().keep(sid, token)
+    except OSError as error:
+        print(f"The control token cannot be remembered ({error}); steer with --token {token}", file=sys.stderr)
+
+
+def _print(model: BaseModel) -> None:
+    print(json.dumps(_plain(model), indent=2))
+
+
+def _plain(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json")
+
+
+def _when(at: float | None, at_frame: int | None) -> At:
+    from deployments.api.models import AtFrame
+
+    if at_frame is not None:
+        return AtFrame(frame=at_frame)
+    return "now" if at is None else at
+
+
+def _timed(text: str) -> tuple[float, str]:
+    seconds, _, prompt = text.partition(":")
+    try:
+        return float(seconds), prompt
+    except ValueError:
+        raise WrongInput(f"--switch '{text}' is not SECONDS:PROMPT; write it as --switch 5.0:'it rains'") from None
+
+
+def _labels(given: list[str] | None) -> dict[str, str]:
+    labels = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise WrongInput(f"--label '{text}' is not NAME=VALUE; write it as --label show=demo")
+        labels[name] = value
+    return labels
+
+
+def _size(text: str) -> Any:
+    from deployments.api.models import Size
+
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise WrongInput(f"--size '{text}' is not WIDTHxHEIGHT; write it as --size 832x480")
+    return Size(width=int(width), height=int(height))
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise WrongInput(f"--metadata '{text}' is no JSON object; write it as --metadata '{{\"scene\": 3}}'")
+    return found

@@ -1,0 +1,47 @@
+"""Control tokens of the sessions that a user has created here: a file for each, which nobody else may read."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+KEEP_SECONDS = 7 * 24 * 3600  # longer than any session is kept
+_SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def state_folder() -> Path:
+    """Where programs of this user keep what they shall remember."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "longlive"
+
+
+class ControlTokens:
+    """Tokens by session. A session's id is unlike that of every other service's, so no service is named."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or state_folder() / "control-tokens"
+
+    def find(self, sid: str) -> str | None:
+        try:
+            return (self._folder / sid).read_text() if _SID.fullmatch(sid) else None
+        except OSError:
+            return None
+
+    def keep(self, sid: str, token: str) -> None:
+        """Raises OSError."""
+        if not _SID.fullmatch(sid):
+            raise OSError(f"'{sid}' is no name for a file")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._forget_old()
+        with open(os.open(self._folder / sid, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(token)
+
+    def forget(self, sid: str) -> None:
+        if _SID.fullmatch(sid):
+            (self._folder / sid).unlink(missing_ok=True)
+
+    def _forget_old(self) -> None:
+        for path in self._folder.iterdir():
+            if path.stat().st_mtime < time.time() - KEEP_SECONDS:
+                path.unlink(missing_ok=True)
