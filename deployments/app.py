@@ -8,6 +8,7 @@ import torch
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
+from deployments.exporter import ExporterReplica
 from deployments.generator_replica import GeneratorReplica
 from deployments.ingress import Ingress
 from deployments.router import PinRouter
@@ -46,8 +47,11 @@ def build(settings: Settings, redis_url: str, gpus: int) -> serve.Application:
         ray_actor_options={"num_cpus": _CPUS, "num_gpus": int(device == "cuda")},
         request_router_config=RequestRouterConfig(**_ROUTING),
     ).bind(settings, redis_url, text_encoder, video_encoder)
+    exporter = _deployment(ExporterReplica, name="Exporter").bind(settings, redis_url)
     ingress = serve.ingress()(Ingress)
-    return _deployment(ingress, name="Ingress").bind(settings, redis_url, generators, text_encoder, video_encoder)
+    return _deployment(ingress, name="Ingress").bind(
+        settings, redis_url, generators, text_encoder, video_encoder, exporter
+    )
 
 
 def _deployment(cls: type, **options: Any) -> serve.Deployment:

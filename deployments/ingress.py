@@ -17,11 +17,14 @@ from deployments.api.build import build_api
 from deployments.api.services import Services
 from deployments.calls import ask
 from deployments.entries import SessionFailed
+from deployments.exports import Export, Exports
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
 from deployments.leases import RENEW_SECONDS, Leases
+from deployments.media_store import MediaError, MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
+from deployments.pruning import PRUNE_SECONDS, prune
 from deployments.settings import Settings
 from deployments.steering import Steering
 from deployments.store import connect
@@ -43,13 +46,17 @@ class Ingress:
         generators: DeploymentHandle,
         text_encoder: DeploymentHandle,
         video_encoder: DeploymentHandle,
+        exporter: DeploymentHandle,
     ) -> None:
         logs.configure(settings.log_level)
         self._text_encoder = text_encoder
         self._video_encoder = video_encoder
+        self._exporter = exporter
+        self._media = MediaStore(settings.store_url)
         self._redis = connect(redis_url)
         self._blocking = connect(redis_url, blocking=True)
         self._timeline = Timeline(self._redis, self._blocking)
+        self._exports = Exports(self._redis)
         name = serve.get_replica_context().replica_id.unique_id
         self._sweeper = Sweeper(self._timeline, Leases(self._redis), name)
         self._pool = GeneratorPool(generators)
@@ -69,6 +76,10 @@ class Ingress:
             model=self._view,
             unread_words=self._unread_words,
             init_segment=self._init_segment,
+            media=self._media,
+            exports=self._exports,
+            make_export=self._make_export,
+            poster=self._poster,
             ready=self._ready,
         )
         return build_api(services, self._lifespan)
@@ -77,6 +88,7 @@ class Ingress:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         loops = [
             asyncio.create_task(self._sweep(), name="sweep"),
+            asyncio.create_task(self._prune(), name="prune"),
             asyncio.create_task(self._waiting.run(self._pool.take, self._give_up), name="waiting room"),
         ]
         try:
@@ -86,6 +98,7 @@ class Ingress:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await self._hub.close()
+            self._media.close()
             await self._redis.aclose()
             await self._blocking.aclose()
 
@@ -98,6 +111,16 @@ class Ingress:
                 log.warning("no sweep: %s", error)
             except Exception:
                 log.exception("no sweep")  # and the next one all the same: nobody else fails what has lost its owner
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            try:
+                await prune(self._media, self._exports, self._timeline)
+            except (RedisError, MediaError) as error:
+                log.warning("nothing pruned: %s", error)
+            except Exception:
+                log.exception("nothing pruned")
 
     async def _give_up(self, sid: str, reason: str) -> None:
         await self._sweeper.conclude(sid, SessionFailed(reason=reason))
@@ -121,6 +144,12 @@ class Ingress:
 
     async def _init_segment(self, config: VideoConfig) -> InitSegment:
         return await ask("video encoder", lambda: self._video_encoder.init.remote(config))
+
+    async def _make_export(self, export: Export) -> bool:
+        return await ask("exporter", lambda: self._exporter.take.remote(export))
+
+    async def _poster(self, sid: str, at: float | None, fps: int) -> bytes:
+        return await ask("exporter", lambda: self._exporter.poster.remote(sid, at, fps))
 
     async def _ready(self) -> None:
         async def encoders() -> None:

@@ -16,10 +16,24 @@ from pydantic import ValidationError
 from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
+from deployments.api.export_refusals import (
+    ExporterBusy,
+    ExportFailed,
+    ExportNotReady,
+    NoPicture,
+    NoSuchThumbnail,
+    NothingRecorded,
+    NotRecorded,
+    TooLong,
+    TooManyExports,
+)
 from deployments.api.models import Problem
 from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, NotLive, Pausing, PromptDone, Unsuitable
+from deployments.byte_range import Unsatisfiable
 from deployments.calls import PartDown
+from deployments.exports import NoSuchExport
 from deployments.idempotency import KeyInUse, KeyReused
+from deployments.media_store import NoSuchMedia, StoreFull, StoreUnavailable
 from deployments.pool import PoolFull
 from deployments.steering import TokenMissing, TokenWrong
 from deployments.store import BadCursor, CursorGone, LeaseHeld, NoSuchSession, SessionError, SessionOver
@@ -107,6 +121,19 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     NoSuchSegment: _Kind(HTTPStatus.NOT_FOUND, "no-such-segment"),
     CursorGone: _Kind(HTTPStatus.GONE, "cursor-gone"),
     BadCursor: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
+    NotRecorded: _Kind(HTTPStatus.CONFLICT, "not-recorded"),
+    NothingRecorded: _Kind(HTTPStatus.CONFLICT, "nothing-recorded", retry_after_s=5),
+    NoPicture: _Kind(HTTPStatus.CONFLICT, "no-picture", retry_after_s=2),
+    NoSuchThumbnail: _Kind(HTTPStatus.NOT_FOUND, "no-such-thumbnail"),
+    NoSuchExport: _Kind(HTTPStatus.NOT_FOUND, "no-such-export"),
+    TooLong: _Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "too-long"),
+    TooManyExports: _Kind(HTTPStatus.CONFLICT, "too-many-exports"),
+    ExportNotReady: _Kind(HTTPStatus.CONFLICT, "export-not-ready", retry_after_s=1),
+    ExportFailed: _Kind(HTTPStatus.CONFLICT, "export-failed"),
+    ExporterBusy: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "exporter-busy", retry_after_s=30),
+    NoSuchMedia: _Kind(HTTPStatus.NOT_FOUND, "no-such-media"),
+    StoreFull: _Kind(HTTPStatus.INSUFFICIENT_STORAGE, "media-store-full"),
+    StoreUnavailable: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "media-store-unavailable", retry_after_s=5),
     PartDown: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "part-down", retry_after_s=2),
     TimeoutError: _Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -131,12 +158,12 @@ _BAD_JSON = HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Sen
 
 def problem(status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem+json response."""
-    return _response(_problem(status, code, detail), headers or {})
+    return _response(make_problem(status, code, detail), headers or {})
 
 
 def install(api: FastAPI) -> None:
     """Make `api` answer every exception with a problem."""
-    for kind in (*_KINDS, PoolFull, Unsuitable, RequestValidationError, HTTPException):
+    for kind in (*_KINDS, PoolFull, Unsuitable, Unsatisfiable, RequestValidationError, HTTPException):
         api.add_exception_handler(kind, _answer)
     api.add_exception_handler(Exception, _unknown)
 
@@ -151,18 +178,21 @@ def explain(error: Exception) -> tuple[Problem, Mapping[str, str]]:
     match error:
         case PoolFull(retry_after_s=seconds):
             full = f"All sessions this service can keep at full speed are taken. Try again in {seconds} seconds."
-            about = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "pool-full", full)
+            about = make_problem(HTTPStatus.SERVICE_UNAVAILABLE, "pool-full", full)
             return about, {"Retry-After": str(seconds)}
         case Unsuitable(faults=faults):
             errors = [{"where": where, "what": what, "kind": "not_offered"} for where, what in faults]
-            return _problem(*_INVALID, str(error), errors), {}
+            return make_problem(*_INVALID, str(error), errors), {}
+        case Unsatisfiable(size=size):
+            status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            return make_problem(status, "bad-range", str(error)), {"Content-Range": f"bytes */{size}"}
         case RequestValidationError() | ValidationError():
             return _invalid(error), {}
         case HTTPException():
             return _http(error), error.headers or {}
     kind = next((_KINDS[base] for base in type(error).__mro__ if base in _KINDS), None)
     if kind is None:
-        return _problem(
+        return make_problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal",
             "Something broke on our side, and the log says what. Try again; if it stays, report it with the time.",
@@ -170,10 +200,10 @@ def explain(error: Exception) -> tuple[Problem, Mapping[str, str]]:
     # An error from another process comes wrapped; its cause is the one that was raised there.
     detail = kind.detail or str(getattr(error, "cause", error))
     again = {} if kind.retry_after_s is None else {"Retry-After": str(kind.retry_after_s)}
-    return _problem(kind.status, kind.code, detail), {**again, **kind.headers}
+    return make_problem(kind.status, kind.code, detail), {**again, **kind.headers}
 
 
-def _problem(status: HTTPStatus, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+def make_problem(status: HTTPStatus, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> Problem:
     return Problem(
         type=f"urn:longlive:problem:{code}",
         title=status.phrase,
@@ -201,18 +231,18 @@ def _unknown(request: Request, error: Exception) -> JSONResponse:
 def _invalid(error: RequestValidationError | ValidationError) -> Problem:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return _problem(*_BAD_JSON)
+        return make_problem(*_BAD_JSON)
     errors = [
         {"where": ".".join(str(part) for part in fault["loc"]), "what": fault["msg"], "kind": fault["type"]}
         for fault in faults
     ]
     said = "; ".join(f"{fault['where']}: {fault['what']}" for fault in errors[:5])
-    return _problem(*_INVALID, f"Correct these fields and send the request again: {said}.", errors)
+    return make_problem(*_INVALID, f"Correct these fields and send the request again: {said}.", errors)
 
 
 def _http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that json cannot read for other reasons
-        return _problem(*_BAD_JSON)
+        return make_problem(*_BAD_JSON)
     code = status.phrase.lower().replace(" ", "-")
-    return _problem(status, code, _HTTP_DETAILS.get(status, str(error.detail)))
+    return make_problem(status, code, _HTTP_DETAILS.get(status, str(error.detail)))

@@ -8,9 +8,23 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from deployments.api.errors import MEDIA_TYPE, FragmentsOver, NoSuchFragment, explain
+from deployments.api.export_refusals import (
+    ExporterBusy,
+    ExportFailed,
+    ExportNotReady,
+    NoPicture,
+    NoSuchThumbnail,
+    NothingRecorded,
+    NotRecorded,
+    TooLong,
+    TooManyExports,
+)
 from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, NotLive, Pausing, PromptDone, Unsuitable
+from deployments.byte_range import Unsatisfiable
 from deployments.calls import PartDown
+from deployments.exports import NoSuchExport
 from deployments.idempotency import KeyInUse, KeyReused
+from deployments.media_store import StoreUnavailable
 from deployments.pool import PoolFull
 from deployments.receipts import PromptStatus, Receipt
 from deployments.steering import TokenMissing, TokenWrong
@@ -36,6 +50,18 @@ _EXAMPLES: tuple[Exception, ...] = (
     CursorGone("1700000000000-0", "1700000009000-0"),
     FragmentsOver(SID),
     NoSuchFragment(SID, 7),
+    NotRecorded(SID),
+    NothingRecorded(SID),
+    NoPicture(SID),
+    NoSuchThumbnail(SID, 3),
+    NoSuchExport(SID, PID),
+    TooLong("gif", 75.0),
+    TooManyExports(SID),
+    ExportNotReady(PID, 0.25),
+    ExportFailed(PID, "The media store is full (No space left on device)."),
+    ExporterBusy(),
+    Unsatisfiable(1048576),
+    StoreUnavailable("connection refused"),
     PoolFull(4),
     PartDown("generator"),
     TimeoutError(),

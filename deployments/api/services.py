@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from deployments.entries import SessionEnded
+from deployments.exports import Export, Exports
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
+from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
 from deployments.steering import Steering
@@ -18,7 +20,8 @@ from deployments.waiting_room import WaitingRoom
 
 @dataclass(frozen=True)
 class Services:
-    """`model`, `unread_words` and `init_segment` ask other deployments; `ready` raises unless every part answers.
+    """`model`, `unread_words`, `init_segment`, `make_export` and `poster` ask other deployments; `ready` raises unless
+    every part answers.
 
     `conclude` ends a session that no generator holds; False: one does.
     """
@@ -33,4 +36,8 @@ class Services:
     hub: Hub
     unread_words: Callable[[str], Awaitable[UnreadWords]]
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
+    media: MediaStore
+    exports: Exports
+    make_export: Callable[[Export], Awaitable[bool]]
+    poster: Callable[[str, float | None, int], Awaitable[bytes]]
     ready: Callable[[], Awaitable[None]]

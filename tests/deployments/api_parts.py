@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 from redis_store import Store
 
 from deployments.api.build import build_api
 from deployments.api.services import Services
 from deployments.calls import PartDown
-from deployments.entries import Chunk, Fact, SessionFailed, SessionLive, SessionPaused, SessionResumed, SessionStarting
+from deployments.entries import (
+    Chunk,
+    Fact,
+    SessionEnded,
+    SessionFailed,
+    SessionLive,
+    SessionPaused,
+    SessionResumed,
+    SessionStarting,
+)
+from deployments.exporter import Exporter
+from deployments.exports import Export, Exports
 from deployments.fragments import Fragment, FragmentRing
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
 from deployments.leases import Leases
+from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import PoolFull
 from deployments.session import Session, SessionState, chunk_first_frame, chunk_frames
@@ -36,6 +52,9 @@ class Parts:
         self.store = store
         self.leases = Leases(store.redis, lease_seconds=3600)
         self.waiting = WaitingRoom(store.redis)
+        self.media = MediaStore(f"memory://{secrets.token_hex(4)}")
+        self.exports = Exports(store.redis)
+        self.exporter = Exporter(self.media, self.exports)
         self.sweeper = Sweeper(store.timeline, self.leases, "ingress")
         self.room: int | None = None
         self.dying = 0
@@ -57,6 +76,10 @@ class Parts:
             hub=Hub(self.watch, self.lost, self.store.timeline),
             unread_words=self.unread_words,
             init_segment=self.init_segment,
+            media=self.media,
+            exports=self.exports,
+            make_export=self.make_export,
+            poster=self.exporter.poster,
             ready=self.ready,
         )
 
@@ -96,6 +119,10 @@ class Parts:
             if chunk == 0:
                 await self.state(sid, SessionLive())
 
+    async def end(self, sid: str) -> None:
+        await self.state(sid, SessionEnded(reason="requested"))
+        self.rings[sid].close()
+
     async def pause(self, sid: str) -> None:
         session = await self.store.timeline.session(sid)
         at = chunk_first_frame(session.chunks)
@@ -128,6 +155,9 @@ class Parts:
         unknown = tuple(word for word in text.split() if word == "zyzzyva")
         return UnreadWords(unknown=unknown, cut=("and", "so", "on") if text.endswith("and so on") else ())
 
+    async def make_export(self, export: Export) -> bool:
+        return self.exporter.take(export)
+
     async def init_segment(self, config: VideoConfig) -> InitSegment:
         return InitSegment(b"init", "avc1.f4000a", config.hash)
 
@@ -147,6 +177,22 @@ async def client_of(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
     await services.hub.close()
+
+
+@asynccontextmanager
+async def served(parts: Parts) -> AsyncIterator[str]:
+    """The API as a server that runs; gives its host and port."""
+    services = parts.services()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(build_api(services, no_lifespan), lifespan="off", log_level="error")
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve([listener]))
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
+            await services.hub.close()
 
 
 def steering(created: httpx.Response) -> dict[str, str]:

@@ -1,0 +1,32 @@
+"""Recordings, thumbnails, snapshots and exports live as long as their session is remembered."""
+
+from __future__ import annotations
+
+import logging
+
+from deployments.exports import Exports
+from deployments.logs import about
+from deployments.media_store import MediaStore
+from deployments.store import NoSuchSession
+from deployments.timeline import Timeline
+
+PRUNE_SECONDS = 60.0
+log = logging.getLogger(__name__)
+
+
+async def prune(store: MediaStore, exports: Exports, timeline: Timeline) -> list[str]:
+    """Delete what belongs to sessions that the timeline has forgotten; gives those. Any number may do so at once.
+
+    To be called every PRUNE_SECONDS or so. Raises MediaError and redis.RedisError: nothing is deleted on a guess.
+    """
+    gone = []
+    for sid in await store.sessions():
+        try:
+            await timeline.session(sid)
+        except NoSuchSession:
+            with about(sid):
+                await exports.forget(sid)
+                await store.delete_tree(sid)
+                log.info("deleted what was kept of it")
+            gone.append(sid)
+    return gone
