@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 STEP = 0.05
-"""Differences in room that do not count: news of it is up to a second old, and whoever starts meanwhile must spread."""
+"""Differences in room that do not count."""
 
 TRIES = 8
-"""Replicas that are asked for one new session. When those with the most room have none, no other will."""
+"""Replicas that are asked for one new session. When so many that said they have room have none, no other will."""
 
 
 class ReplicaGone(Exception):
@@ -55,16 +54,17 @@ class Placement:
 def rank(placement: Placement, free: Mapping[str, float]) -> list[str]:
     """The replicas a call may go to, at most TRIES, best first.
 
-    `free` tells the room of each live replica (`admission.free`): the most is best, and among equals it is as the
-    session's id has it. Raises ReplicaGone or NoReplicaLeft.
+    `free` tells the room of each live replica (`admission.free`). Of some that have room, drawn by the session's id, the
+    one with the most is best: what is known is up to a second old, and the best of all would get every session that
+    starts in it. Raises ReplicaGone or NoReplicaLeft.
     """
     if placement.pin:
         if placement.pin not in free:
             raise ReplicaGone(placement.pin)
         return [placement.pin]
-    candidates = [replica for replica in free if replica not in placement.excluded]
-    if not candidates or len(placement.excluded) >= TRIES:
+    left = [replica for replica in free if replica not in placement.excluded]
+    if not left or len(placement.excluded) >= TRIES:
         raise NoReplicaLeft(placement.sid)
-    # Not a hash of session and replica: a thousand of them for each session would take longer than all the rest.
-    lot = random.Random(placement.sid).random
-    return heapq.nlargest(TRIES, candidates, key=lambda replica: (free[replica] // STEP, lot()))
+    candidates = [replica for replica in left if free[replica] >= 0] or left
+    drawn = random.Random(placement.sid).sample(candidates, min(TRIES, len(candidates)))
+    return sorted(drawn, key=lambda replica: -(free[replica] // STEP))
