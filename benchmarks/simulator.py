@@ -123,16 +123,17 @@ class Device:
         cost: float,
         seconds: Callable[[], float],
         *,
-        switch_seconds: Callable[[], float] = lambda: 0.0,
+        switch_seconds: Callable[[], float] | None = None,
         delivery_seconds: Callable[[], float] = lambda: 0.0,
         learning: float = 0.2,
     ) -> None:
         self.world = world
         self.sessions: dict[str, Session] = {}
         self.chunk = Estimate(cost, weight=learning)
+        self.steady = Estimate(cost, weight=learning / 10)
         self.busy_seconds = 0.0
         self.on_start: Callable[[Session], None] | None = None
-        self._switch = Estimate(cost, weight=learning)
+        self._switch = Estimate(cost if switch_seconds else 0.0, weight=learning)
         self._delivery = Estimate(0.0, weight=learning)
         self._seconds = seconds
         self._switch_seconds = switch_seconds
@@ -158,7 +159,8 @@ class Device:
         if self._busy:
             return
         now = self.world.now
-        decision = decide([session.job for session in self.sessions.values() if session.job is not None], now)
+        jobs = [session.job for session in self.sessions.values() if session.job is not None]
+        decision = decide(jobs, now, spare=self._switch.seconds)
         self._wake = math.inf
         if isinstance(decision, Start):
             self._make(self.sessions[decision.sid])
@@ -174,7 +176,7 @@ class Device:
         if self.on_start is not None:
             self.on_start(session)
         self._busy = True
-        switch = self._switch_seconds() if session.switching else 0.0
+        switch = self._switch_seconds() if self._switch_seconds and session.switching else 0.0
         seconds = self._seconds()
         session.switching = False
         self.busy_seconds += switch + seconds
@@ -183,6 +185,7 @@ class Device:
     def _made(self, session: Session, switch: float, seconds: float) -> None:
         self._busy = False
         self.chunk.observe(seconds)
+        self.steady.observe(seconds)
         if switch:
             self._switch.observe(switch)
         if self.sessions.get(session.sid) is not session:

@@ -95,23 +95,29 @@ def unpaced_job(sid: str, *, cost: float, served: float, tenant: str = "", weigh
     return Job(sid, -math.inf, math.inf, cost, eager=True, served=served, tenant=tenant, weight=weight)
 
 
-def latest_start(jobs: Iterable[Job], reserve: float = RESERVE) -> float:
-    """When the device must turn to `jobs`, earliest due first, to finish each in time with the reserve to spare."""
-    latest, work = math.inf, 0.0
+def latest_start(jobs: Iterable[Job], reserve: float = RESERVE, spare: float = 0.0) -> float:
+    """When the device must turn to `jobs`, earliest due first, to finish each in time with the reserve to spare.
+
+    `spare`: seconds for something in between that nobody knows of yet.
+    """
+    latest, work = math.inf, spare
     for job in sorted(jobs, key=_rank):
         work += reserve * job.cost
         latest = min(latest, job.due - work)
     return latest
 
 
-def decide(jobs: Sequence[Job], now: float) -> Start | Wait:
-    """What a free device does at `now`."""
+def decide(jobs: Sequence[Job], now: float, *, spare: float = 0.0) -> Start | Wait:
+    """What a free device does at `now`.
+
+    `spare`: the time of a prompt switch. One may be asked for in the last moment, and shall make nobody late.
+    """
     ready = [job for job in jobs if job.release <= now]
     eager = _first_eager(ready, now)
-    if eager is not None and now + eager.cost <= latest_start(job for job in jobs if job is not eager):
+    if eager is not None and now + eager.cost <= latest_start((job for job in jobs if job is not eager), spare=spare):
         return Start(eager.sid)
     due = [job for job in ready if job.due < math.inf]
-    latest = latest_start(jobs)
+    latest = latest_start(jobs, spare=spare)
     # With an eager job waiting the device does not idle: what must be made soon is made now, which makes room for it.
     if due and (eager is not None or now >= latest):
         return Start(_first_due(due, [job for job in jobs if job.due < math.inf], now).sid)
