@@ -68,8 +68,9 @@ class CommandReader:
         """Read until cancelled, whatever the store answers."""
         async for sids in self._timeline.inbox(self._name):
             # An empty set means: look at all, for a ring can get lost.
-            for owned in [self._owned[sid] for sid in sids or self._owned if sid in self._owned]:
-                await self.read(owned)
+            for sid in sids or list(self._owned):
+                if sid in self._owned:
+                    await self.read(self._owned[sid])
 
     async def read(self, owned: Owned) -> None:
         """Do what was asked since the last time. Never raises."""

@@ -189,8 +189,7 @@ class Generator:
     async def _render_all(self) -> None:
         while True:
             self._wake.clear()
-            for owned in self._all():
-                self._stand_still(owned)
+            self._stand_still()
             now = self._parts.clock()
             match decide([job for owned in self._owned.values() if (job := owned.job(now, self._times))], now):
                 case Start(sid):
@@ -202,14 +201,15 @@ class Generator:
                         async with asyncio.timeout(None if until == math.inf else until - now):
                             await self._wake.wait()
 
-    def _stand_still(self, owned: Owned) -> None:
-        """What there is to do for a session whose next chunk is not wanted, once all before it are out."""
-        if owned.over or not owned.stands or owned.unpublished:
-            return
-        if owned.finished:
-            self._end(owned, SessionEnded(reason="finished"))
-        elif owned.pause is None:
-            owned.pause = self._leave(owned, self._pause(owned))
+    def _stand_still(self) -> None:
+        """What there is to do for sessions whose next chunk is not wanted, once all before it are out."""
+        for owned in self._all():
+            if owned.over or not owned.stands or owned.unpublished:
+                continue
+            if owned.finished:
+                self._end(owned, SessionEnded(reason="finished"))
+            elif owned.pause is None:
+                owned.pause = self._leave(owned, self._pause(owned))
 
     async def _render(self, owned: Owned) -> None:
         prompt, facts = owned.plan.begin(owned.next_chunk)
@@ -233,15 +233,18 @@ class Generator:
     async def _keep_all(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            taking = [(sid, each.fence) for sid, each in self._taking.items() if each.fence is not None]
-            for owned in self._all():
-                if owned.seconds_left(self._parts.clock(), self._limits) <= 0:
-                    self._end(owned, SessionEnded(reason="unwatched"))
-                elif not owned.over:
-                    taking.append((owned.sid, owned.fence))
-            errors = await asyncio.gather(*(self._keep(sid, fence) for sid, fence in taking))
+            self._end_unwatched()
+            leases = [(sid, each.fence) for sid, each in self._taking.items() if each.fence is not None]
+            leases += [(owned.sid, owned.fence) for owned in self._all() if not owned.over]
+            errors = await asyncio.gather(*(self._keep(sid, fence) for sid, fence in leases))
             if failed := [error for error in errors if error]:
                 log.warning("%d leases not renewed: %s", len(failed), failed[0])
+
+    def _end_unwatched(self) -> None:
+        now = self._parts.clock()
+        for owned in self._all():
+            if owned.seconds_left(now, self._limits) <= 0:
+                self._end(owned, SessionEnded(reason="unwatched"))
 
     async def _keep(self, sid: str, fence: int) -> RedisError | None:
         with about(sid):
@@ -279,6 +282,7 @@ class Generator:
         owned.recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
         await owned.recorder.settle(END_SECONDS)
         self._drop(owned)
+        del owned  # and with it all its memory
         await self._snapshots.forget_others(path)
 
     def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:

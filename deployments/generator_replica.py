@@ -92,6 +92,7 @@ class GeneratorReplica:
                 media=MediaStore(settings.store_url),
                 encode_text=self._encode_text,
                 encode_video=self._encode_video,
+                thumbnail=self._thumbnail,
                 init_segment=self._init_segment,
                 open_stream=partial(VideoStream, model),
                 restore_stream=lambda data: VideoStream.restore(model, Snapshot.unpack(data)),
@@ -108,6 +109,9 @@ class GeneratorReplica:
 
     async def _encode_text(self, text: str) -> Tensor:
         return await ask("text encoder", lambda: self._text_encoder.encode.remote(text), patience=RESTART_SECONDS)
+
+    async def _thumbnail(self, frame: NDArray[np.uint8]) -> bytes:
+        return await ask("video encoder", lambda: self._video_encoder.thumbnail.remote(frame), patience=RESTART_SECONDS)
 
     async def _init_segment(self, config: VideoConfig) -> bytes:
         segment: InitSegment = await ask(

@@ -21,6 +21,7 @@ from deployments.recorder import Recorder
 from deployments.recording import Recording
 from deployments.scheduler import Job, paced_job, unpaced_job
 from deployments.session import chunk_at
+from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 
 MOST_UNPUBLISHED = 2
@@ -90,6 +91,7 @@ class Owned:
     resumed: bool = False
     max_seconds: float | None = None
     recording: Recording | None = None
+    thumbnails: Thumbnails | None = None
     cursor: str = ""
     ring: FragmentRing = field(default_factory=FragmentRing)
     served: float = -math.inf

@@ -40,15 +40,19 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """`encode_text`, `encode_video` and `init_segment` ask other deployments: they try again themselves, and answer or
-    raise in bounded time. `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with what a
-    stream's snapshot was packed to, or raises longlive.errors.SnapshotError."""
+    """`encode_text`, `encode_video`, `thumbnail` (a WebP of a frame) and `init_segment` ask other deployments: they try
+    again themselves, and answer or raise in bounded time.
+
+    `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with what a stream's snapshot was
+    packed to, or raises longlive.errors.SnapshotError.
+    """
 
     timeline: Timeline
     leases: Leases
     media: MediaStore
     encode_text: Callable[[str], Awaitable[Tensor]]
     encode_video: Callable[[VideoConfig, NDArray[np.uint8], int, int], Awaitable[bytes]]
+    thumbnail: Callable[[NDArray[np.uint8]], Awaitable[bytes]]
     init_segment: Callable[[VideoConfig], Awaitable[bytes]]
     open_stream: Callable[[Tensor, int], Stream]
     restore_stream: Callable[[bytes], Stream]

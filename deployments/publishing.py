@@ -53,6 +53,8 @@ class Publisher:
         frames = len(made.frames)
         fragment = Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, owned.video.hash, data)
         owned.ring.publish(fragment)
+        if owned.thumbnails is not None:
+            owned.thumbnails.add(made.chunk, made.frames, prompt_changed=made.prompt is not None)
         if owned.recording is not None:
             owned.recording.add(fragment)
             if not owned.live:

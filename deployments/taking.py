@@ -18,6 +18,7 @@ from deployments.recording import Recording
 from deployments.session import Session, SessionState
 from deployments.snapshots import Snapshots
 from deployments.store import SessionOver
+from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 from longlive.errors import SnapshotError
 
@@ -83,6 +84,7 @@ def own(parts: Parts, session: Session, fence: int, stream: Stream, lost: Callab
         resumed=resumed,
         max_seconds=session.max_seconds,
         recording=recording,
+        thumbnails=Thumbnails(parts.media, session.id, parts.thumbnail),
     )
     if resumed:
         frame = stream.frame

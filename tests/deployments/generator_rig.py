@@ -107,6 +107,9 @@ class Rig:
             raise RuntimeError("no video encoder")
         return bytes([int(frames[0, 0, 0, 0])])
 
+    async def thumbnail(self, frame: NDArray[np.uint8]) -> bytes:
+        return bytes([int(frame[0, 0, 0])])
+
     async def init_segment(self, config: VideoConfig) -> bytes:
         return b"init"
 
@@ -119,6 +122,7 @@ class Rig:
             media=self.media,
             encode_text=self.encode_text,
             encode_video=self.encode_video,
+            thumbnail=self.thumbnail,
             init_segment=self.init_segment,
             open_stream=self.stream,
             restore_stream=self.restore,

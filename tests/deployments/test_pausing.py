@@ -1,0 +1,309 @@
+"""Pause and resume: the video stands still at a chunk, holds nothing meanwhile, and goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generator_rig import FakeVideoStream, Rig, owns
+from generator_rig import rig as make_rig
+from numpy.typing import NDArray
+from redis_store import Store
+from torch import Tensor
+
+from deployments.entries import (
+    EndRequested,
+    PauseRefused,
+    PauseRequested,
+    PromptApplied,
+    PromptRequested,
+    PromptScheduled,
+    SessionLive,
+    SessionPaused,
+    SessionResumed,
+)
+from deployments.media_store import MediaStore, StoreFull, StoreUnavailable
+from deployments.recording import recorded
+from deployments.session import Session, SessionState, chunk_first_frame
+from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, SessionOver
+from deployments.video_config import VideoConfig
+from longlive.pipeline import load_model
+from longlive.snapshot import Snapshot
+from longlive.stream import VideoStream
+
+
+class FaultyStore(MediaStore):
+    """Refuses with `error` while it has one."""
+
+    error: Exception | None = None
+
+    async def write(self, path: str, data: bytes) -> None:
+        if self.error:
+            raise self.error
+        await super().write(path, data)
+
+    async def read(self, path: str) -> bytes:
+        if self.error:
+            raise self.error
+        return await super().read(path)
+
+
+async def pause(rig: Rig, sid: str = "s") -> SessionPaused:
+    before = len(await rig.all_of(SessionPaused, sid))
+    await rig.ask(sid, PauseRequested())
+    paused = await rig.next_of(SessionPaused, sid, before + 1)
+    await owns(rig.generator, 0)
+    return paused
+
+
+async def test_a_paused_session_stands_before_a_chunk_and_holds_no_lease_slot_or_memory(
+    store: Store, tmp_path: Path
+) -> None:
+    streams: list[weakref.ref[FakeVideoStream]] = []
+
+    def stream(prompt: Tensor, seed: int) -> FakeVideoStream:
+        made = FakeVideoStream(prompt, seed)
+        streams.append(weakref.ref(made))
+        return made
+
+    rig = make_rig(store, tmp_path, stream=stream)
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await rig.watch("s", 5)
+        watching = asyncio.create_task(rig.watch("s", 10_000))
+        gc.disable()  # what is not referred to any more must go by itself
+        try:
+            paused = await pause(rig)
+            shown = await watching
+            await rig.watch("s", 1)
+            assert [stream() for stream in streams] == [None]
+        finally:
+            gc.enable()
+        session = await store.timeline.session("s")
+        assert generator.free == pytest.approx(0.5), "of two slots the next session takes one"
+    assert paused.frame == chunk_first_frame(paused.chunk)
+    assert paused.media_seconds == paused.frame / 160
+    assert (session.status, session.chunks, session.snapshot) == (SessionState.paused, paused.chunk, paused.snapshot)
+    assert shown[-1].chunk == paused.chunk - 1, "all that was made was shown"
+    assert not await store.redis.exists(Keys("s").lease, LIVE_SESSIONS)
+    assert paused.snapshot == f"s/snapshots/1-{paused.chunk}"
+
+
+async def test_another_replica_goes_on_without_a_gap(store: Store, tmp_path: Path) -> None:
+    first, second = make_rig(store, tmp_path), make_rig(store, tmp_path, name="r2")
+    async with first.running():
+        await first.begin("s")
+        before = await first.watch("s", 4)
+        paused = await pause(first)
+    async with second.running() as generator:
+        session = await generator.take("s")
+        assert isinstance(session, Session)
+        assert (session.status, session.owner, session.fence) == (SessionState.live, "r2", 2)
+        after = await second.watch("s", 12)
+        chunks = await store.timeline.chunks("s")
+    (resumed,) = await second.all_of(SessionResumed, "s")
+    assert (resumed.chunk, resumed.frame, resumed.media_seconds) == (paused.chunk, paused.frame, paused.media_seconds)
+    assert [fragment.chunk for fragment in after] == list(range(paused.chunk, paused.chunk + 12))
+    assert [fragment.first_frame for fragment in after] == [chunk_first_frame(f.chunk) for f in after]
+    assert {fragment.fence for fragment in before} == {1}
+    assert {fragment.fence for fragment in after} == {2}
+    assert {fragment.data for fragment in before + after} == {bytes([1])}, "the prompt is the one it had"
+    assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
+    assert {chunk.gap_ms for chunk in chunks if chunk.chunk >= paused.chunk} == {0}, "a pause is no stall"
+    assert len(await second.all_of(SessionLive, "s")) == 1
+
+
+async def test_a_session_pauses_and_goes_on_again_and_again_and_keeps_one_snapshot(
+    store: Store, tmp_path: Path
+) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await rig.begin("s")
+        for _ in range(3):
+            await rig.watch("s", 3)
+            paused = await pause(rig)
+            while await rig.media.names("s/snapshots") != [paused.snapshot.rpartition("/")[2]]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await generator.take("s")
+        assert len(await rig.watch("s", 3)) == 3
+
+
+async def test_a_pause_before_the_first_fragment_comes_after_it(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await rig.create("s")
+        await store.timeline.append_command("s", PauseRequested())
+        await generator.take("s")
+        assert (await rig.next_of(SessionPaused, "s")).chunk == 1
+        await owns(generator, 0)
+        await generator.take("s")
+        assert len(await rig.watch("s", 3)) == 3, "what asked for the first pause asks for no second one"
+
+
+async def test_prompts_wait_through_a_pause(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await rig.watch("s", 2)
+        await rig.ask("s", PromptRequested(prompt_id="later", text="later", at_frame=chunk_first_frame(20)))
+        await rig.next_of(PromptScheduled, "s")
+        paused = await pause(rig)
+        await rig.ask("s", PromptRequested(prompt_id="meanwhile", text="meanwhile"))
+        await generator.take("s")
+        watching = asyncio.create_task(rig.watch("s", 10_000))
+        applied = [await rig.next_of(PromptApplied, "s", count) for count in (1, 2)]
+        await rig.ask("s", EndRequested())
+        await watching
+    assert [(entry.prompt_id, entry.chunk) for entry in applied] == [("meanwhile", paused.chunk), ("later", 20)]
+    planned = [entry.prompt_id for entry in await rig.all_of(PromptScheduled, "s")]
+    assert planned == ["later", "meanwhile"], "nothing is announced twice"
+
+
+async def test_what_is_recorded_is_whole_when_the_session_is_paused(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await rig.begin("s", record=True)
+        for _ in range(2):
+            await rig.watch("s", 6)
+            paused = await pause(rig)
+            kept = [chunk for segment in await recorded(rig.media, "s") for chunk in segment.chunks]
+            assert kept == list(range(paused.chunk))
+            await generator.take("s")
+
+
+@pytest.mark.parametrize("error", [StoreFull("quota"), StoreUnavailable("gone")])
+async def test_a_store_that_takes_no_snapshot_refuses_the_pause_and_the_video_goes_on(
+    store: Store, tmp_path: Path, error: Exception
+) -> None:
+    media = FaultyStore(str(tmp_path))
+    rig = Rig(store, media)
+    async with rig.running():
+        await rig.begin("s")
+        await rig.watch("s", 2)
+        media.error = error
+        await rig.ask("s", PauseRequested())
+        refused = await rig.next_of(PauseRefused, "s")
+        assert str(error) in refused.reason
+        assert len(await rig.watch("s", 12)) == 12
+        media.error = None
+        assert await pause(rig)
+
+
+async def test_a_session_ended_while_it_pauses_has_ended(store: Store, tmp_path: Path) -> None:
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowStore(MediaStore):
+        async def write(self, path: str, data: bytes) -> None:
+            writing.set()
+            await go_on.wait()
+            await super().write(path, data)
+
+    rig = Rig(store, SlowStore(str(tmp_path)))
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await rig.watch("s", 2)
+        await rig.ask("s", PauseRequested())
+        await writing.wait()
+        await rig.ask("s", EndRequested())
+        assert (await rig.over("s")).reason == "requested"
+        go_on.set()
+        await owns(generator, 0)
+    assert await rig.all_of(SessionPaused, "s") == []
+
+
+@pytest.mark.parametrize("fault", ["damaged", "deleted"])
+async def test_a_video_that_cannot_go_on_has_failed_and_says_why(store: Store, tmp_path: Path, fault: str) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await rig.watch("s", 2)
+        paused = await pause(rig)
+        if fault == "damaged":
+            await rig.media.write(paused.snapshot, b"damaged")
+        else:
+            await rig.media.delete(paused.snapshot)
+        with pytest.raises(SessionOver):
+            await generator.take("s")
+        await owns(generator, 0)
+    session = await store.timeline.session("s")
+    assert session.status is SessionState.failed
+    assert "cannot go on" in (session.reason or "")
+    assert "new session" in (session.reason or "")
+
+
+async def test_a_session_whose_store_is_away_stays_paused_and_goes_on_later(store: Store, tmp_path: Path) -> None:
+    media = FaultyStore(str(tmp_path))
+    rig = Rig(store, media)
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await rig.watch("s", 2)
+        await pause(rig)
+        media.error = StoreUnavailable("gone")
+        with pytest.raises(StoreUnavailable):
+            await generator.take("s")
+        assert (await store.timeline.session("s")).status is SessionState.paused
+        assert await store.redis.ttl(Keys("s").state) > 0
+        media.error = None
+        assert isinstance(await generator.take("s"), Session)
+
+
+async def test_a_session_is_taken_once(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await rig.create("s")
+        answers = await asyncio.gather(*(generator.take("s") for _ in range(5)), return_exceptions=True)
+        assert sum(isinstance(answer, Session) for answer in answers) == 1
+        assert sum(isinstance(answer, LeaseHeld) for answer in answers) == 4
+        with pytest.raises(LeaseHeld):
+            await generator.take("s")
+        await rig.watch("s", 2)
+        await rig.ask("s", PauseRequested())
+        await rig.next_of(SessionPaused, "s")
+        assert isinstance(await generator.take("s"), Session), "as soon as it says that it is paused"
+
+
+async def test_the_tiny_model_s_picture_goes_on_over_a_pause(store: Store, tmp_path: Path) -> None:
+    model = load_model("tiny", torch.float32, "cpu")
+    video: list[Tensor] = []
+
+    class TinyRig(Rig):
+        async def encode_text(self, text: str) -> Tensor:
+            return model.encode(["a red ball moves left on the grass, day"])
+
+        async def encode_video(self, _: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int) -> bytes:
+            video.append(torch.from_numpy(frames).float())
+            return b""
+
+    first, second = (
+        TinyRig(
+            store,
+            MediaStore(str(tmp_path)),
+            stream=partial(VideoStream, model),  # type: ignore[arg-type]
+            restore=lambda data: VideoStream.restore(model, Snapshot.unpack(data)),  # type: ignore[arg-type,return-value]
+            name=name,
+        )
+        for name in ("r", "r2")
+    )
+    async with first.running():
+        config = model.config
+        await first.begin(
+            "s", pace="offline", max_seconds=1e6, width=config.width, height=config.height, fps=config.fps
+        )
+        await first.until_chunks("s", 6)
+        paused = await pause(first)
+    async with second.running() as generator:
+        await generator.take("s")
+        await second.until_chunks("s", paused.chunk + 2)
+        cut = VideoStream(model, await second.encode_text(""), seed=99).next_frames()[-1].float()
+    frames = torch.cat(video)
+    change = frames.diff(dim=0).abs().mean(dim=(1, 2, 3))
+    at_the_seam = change[paused.frame - 1].item()
+    change[paused.frame - 1] = 0
+    assert at_the_seam <= 1.5 * change.max()
+    assert at_the_seam <= (frames[paused.frame - 1] - cut).abs().mean() / 5
