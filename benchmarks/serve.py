@@ -1,4 +1,4 @@
-"""What a client of the service sees, and what the service costs. `python benchmarks/serve.py --json`, some six minutes.
+"""What a client of the service sees, and what the service costs. `python benchmarks/serve.py --json`: seven minutes.
 
 Everything runs on this machine over loopback: the service, its clients and, before it, the bare engine.
 """
@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -20,12 +19,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import httpx
 
-from deployments.service import APP, Service
+from deployments.client import AsyncClient, AsyncSessionHandle
+from deployments.client_calls import SessionOptions
+from deployments.client_errors import ApiError
+from deployments.service import Service
 from deployments.settings import load_settings
 from report import ROOT, emit, report, reserve_stdout, say, spread
 
@@ -34,56 +36,25 @@ FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a gree
 PATIENCE_SECONDS = 30.0
 STEER_SECONDS = 5.0  # between two prompts of a session
 START_SECONDS = 300.0
+PROMPTS = 40
+STEPS = 8
+OFFLINE: SessionOptions = {"seed": 0, "pace": "offline", "max_seconds": 3600.0}  # longer than it runs here
 INCLUDES = {"dit": True, "text_encoder": True, "decode": True, "encode": True, "http": True, "display": False}
-
-
-@dataclass(frozen=True)
-class Target:
-    """A running service."""
-
-    url: str
-    http: httpx.AsyncClient
-
-    async def create(self) -> str:
-        answer = await self.http.post("/v1/sessions", json={"prompt": PROMPT, "seed": 0})
-        answer.raise_for_status()
-        return answer.json()["id"]
-
-    async def session(self, sid: str) -> dict[str, Any]:
-        return (await self.http.get(f"/v1/sessions/{sid}")).raise_for_status().json()
-
-    @asynccontextmanager
-    async def watched(self, sid: str) -> AsyncIterator[Viewer]:
-        """A viewer of a session, which ends after it. What goes wrong with the viewer is raised."""
-        viewer = Viewer(self, sid)
-        try:
-            async with asyncio.TaskGroup() as tasks:  # a viewer that fails ends what waits for it, with its error
-                pulling = tasks.create_task(viewer.pull())
-                yield viewer
-                pulling.cancel()
-        finally:
-            await self.http.delete(f"/v1/sessions/{sid}")
 
 
 @dataclass
 class Viewer:
-    """Pulls every fragment of a session, as the page does, and notes when each of them was all here."""
+    """Pulls every fragment of a session, the newest at a time as the page does, and notes when each was all here."""
 
-    target: Target
-    sid: str
+    session: AsyncSessionHandle
     arrivals: dict[int, float] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def pull(self) -> None:
-        after = -1
-        while True:
-            answer = await self.target.http.get(f"/v1/sessions/{self.sid}/fragments", params={"after": after})
-            if answer.status_code == httpx.codes.OK:
-                after = int(answer.headers["X-Fragment"])
-                self.arrivals[after] = time.perf_counter()
-                self.news.set()
-            elif answer.status_code != httpx.codes.NO_CONTENT:
-                raise RuntimeError(f"GET fragments after {after}: {answer.status_code} {answer.text}")
+        async for fragment in self.session.fragments(most_behind=1):
+            self.arrivals[fragment.chunk] = time.perf_counter()
+            self.news.set()
+        raise RuntimeError(f"the video of session {self.session.id} ended while it was measured")
 
     async def reached(self, chunk: int) -> float:
         """When the first fragment of at least this number came."""
@@ -94,117 +65,113 @@ class Viewer:
         return min(there)
 
 
-async def first_frame(target: Target, times: int) -> dict[str, float]:
+@asynccontextmanager
+async def watched(session: AsyncSessionHandle) -> AsyncIterator[Viewer]:
+    """A viewer of a session, which ends after it. What goes wrong with the viewer is raised."""
+    viewer = Viewer(session)
+    try:
+        async with asyncio.TaskGroup() as tasks:  # a viewer that fails ends what waits for it, with its error
+            pulling = tasks.create_task(viewer.pull())
+            yield viewer
+            pulling.cancel()
+    finally:
+        await session.end()
+        await session.wait("ended", "failed", timeout=PATIENCE_SECONDS)
+
+
+async def first_frame(client: AsyncClient, times: int) -> dict[str, float]:
     """From sending the request for a session to holding its first fragment, milliseconds; the service is warm."""
     taken = []
     for _ in range(times):
         start = time.perf_counter()
-        async with target.watched(await target.create()) as viewer:
+        async with watched(await client.create(PROMPT, seed=0)) as viewer:
             taken.append(1000 * (await viewer.reached(0) - start))
-        await asyncio.sleep(0.3)
     return spread(taken, 0)
 
 
-async def new_prompt(target: Target, times: int) -> dict[str, Any]:
-    """From the 202 of a prompt to holding the first fragment that follows it, milliseconds."""
+async def new_prompt(client: AsyncClient, times: int) -> dict[str, Any]:
+    """From the answer to a prompt to holding the first fragment that follows it, milliseconds."""
     taken, answered = [], []
-    async with target.watched(await target.create()) as viewer:
+    async with watched(await client.create(PROMPT, seed=0)) as viewer:
         await viewer.reached(6)
         for number in range(times):
-            text = FOLLOW_UPS[number % len(FOLLOW_UPS)]
             sent = time.perf_counter()
-            answer = await target.http.post(f"/v1/sessions/{viewer.sid}/prompts", json={"text": text})
+            asked = await viewer.session.prompt(FOLLOW_UPS[number % len(FOLLOW_UPS)])
             accepted = time.perf_counter()
-            answer.raise_for_status()
             answered.append(1000 * (accepted - sent))
-            chunk = await _applied_chunk(target, viewer.sid, answer.json()["prompt_id"])
-            taken.append(1000 * (await viewer.reached(chunk) - accepted))
+            applied = await viewer.session.wait_applied(asked.prompt_id, timeout=PATIENCE_SECONDS)
+            assert applied.chunk is not None
+            taken.append(1000 * (await viewer.reached(applied.chunk) - accepted))
             # Prompts come at any point of a chunk's cycle: do not fall in step with it.
-            await asyncio.sleep(1.0 + 0.13 * number)
-    return {"first_new_frame_ms": spread(taken, 0), "accepted_ms": spread(answered, 0)}
+            await asyncio.sleep(0.5 + 0.13 * (number % STEPS))
+    return {"first_new_frame_ms": {**spread(taken, 0), "p95": p95(taken)}, "accepted_ms": spread(answered, 0)}
 
 
-async def _applied_chunk(target: Target, sid: str, prompt_id: str) -> int:
-    while True:
-        page = (await target.http.get(f"/v1/sessions/{sid}/timeline", params={"limit": 1000})).raise_for_status()
-        for entry in page.json()["data"]:
-            if entry["type"] == "prompt.applied" and entry["prompt_id"] == prompt_id:
-                return entry["chunk"]
-        await asyncio.sleep(0.05)
+def p95(values: list[float]) -> float:
+    return round(quantiles(values, n=20, method="inclusive")[-1])
 
 
-async def stalls(target: Target, sessions: int, seconds: float) -> dict[str, Any]:
+async def stalls(url: str, sessions: int, seconds: float) -> dict[str, Any]:
     """How often sessions that are watched and steered at the same time came too late.
 
     None were refused if `accepted` equals `asked`.
     """
     async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(AsyncClient(url, patience=0))  # who is refused does not ask again
         viewers = []
         for _ in range(sessions):
             try:
-                viewers.append(await stack.enter_async_context(target.watched(await target.create())))
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                viewers.append(await stack.enter_async_context(watched(await client.create(PROMPT, seed=0))))
+            except ApiError as error:
+                if error.code != "pool-full":
                     raise
         for number in range(round(seconds / STEER_SECONDS)):
             await asyncio.sleep(STEER_SECONDS)
-            text = FOLLOW_UPS[number % len(FOLLOW_UPS)]
             for viewer in viewers:
-                (await target.http.post(f"/v1/sessions/{viewer.sid}/prompts", json={"text": text})).raise_for_status()
-        states = [await target.session(viewer.sid) for viewer in viewers]
+                await viewer.session.prompt(FOLLOW_UPS[number % len(FOLLOW_UPS)])
+        states = [await viewer.session.state() for viewer in viewers]
     return {
         "asked": sessions,
         "accepted": len(viewers),
         "seconds": seconds,
-        "stalls": [state["stalls"] for state in states],
-        "media_seconds": [round(state["media_seconds"], 2) for state in states],
+        "stalls": [state.stalls for state in states],
+        "media_seconds": [round(state.media_seconds, 2) for state in states],
     }
 
 
-async def unpaced_rate(target: Target, seconds: float) -> float:
-    """Chunks per second of a session that runs as fast as it can, encoded, published and pulled over HTTP."""
-    async with target.watched(await open_unpaced()) as viewer:
+async def unpaced_rate(client: AsyncClient, seconds: float) -> float:
+    """Chunks per second of an offline session: as fast as it can, encoded, recorded, and pulled over HTTP."""
+    async with watched(await client.create(PROMPT, **OFFLINE)) as viewer:
         await viewer.reached(8)
-        start, before = time.perf_counter(), (await target.session(viewer.sid))["chunks"]
+        start, before = time.perf_counter(), (await viewer.session.state()).chunks
         await asyncio.sleep(seconds)
-        return ((await target.session(viewer.sid))["chunks"] - before) / (time.perf_counter() - start)
+        return ((await viewer.session.state()).chunks - before) / (time.perf_counter() - start)
 
 
-async def stopped_reader(target: Target, seconds: float) -> dict[str, Any]:
+async def stopped_reader(client: AsyncClient, url: str, seconds: float) -> dict[str, Any]:
     """Memory of the HTTP proxy and the ingress together while a reader of `live.mp4` has stopped reading.
 
-    The session is an unpaced one, so that many times more is produced than a viewer in real time would leave behind.
+    The session is an offline one, so that many times more is produced than a viewer in real time would leave behind.
     """
-    sid = await open_unpaced()
+    session = await client.create(PROMPT, **OFFLINE)
     await asyncio.sleep(3)  # the session itself has its memory by then
     way = [pid_of(name) for name in ("ray::ProxyActor", "ServeReplica:longlive:Ingress")]
-    before, chunks = sum(map(resident_mib, way)), (await target.session(sid))["chunks"]
-    host, port = target.url.removeprefix("http://").split(":")
+    before, chunks = sum(map(resident_mib, way)), (await session.state()).chunks
+    host, port = url.removeprefix("http://").split(":")
     with socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.connect((host, int(port)))
-        reader.sendall(f"GET /v1/sessions/{sid}/live.mp4 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        reader.sendall(f"GET /v1/sessions/{session.id}/live.mp4 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         reader.recv(1024)
         await asyncio.sleep(seconds)
-        after, chunks = sum(map(resident_mib, way)), (await target.session(sid))["chunks"] - chunks
-    await target.http.delete(f"/v1/sessions/{sid}")
+        after, chunks = sum(map(resident_mib, way)), (await session.state()).chunks - chunks
+    await session.end()
     return {
         "seconds": seconds,
         "chunks_meanwhile": chunks,
         "proxy_and_ingress_before_mib": round(before, 1),
         "proxy_and_ingress_growth_mib": round(after - before, 1),
     }
-
-
-async def open_unpaced() -> str:
-    """A session without a clock. The HTTP API has none, so this one is opened at the generators."""
-    from ray import serve
-
-    from deployments.pool import GeneratorPool
-
-    sid = secrets.token_hex(10)
-    await GeneratorPool(serve.get_deployment_handle("Generator", APP)).open(sid, PROMPT, seed=0, paced=False)
-    return sid
 
 
 def bare_engine(model: str) -> dict[str, Any]:
@@ -248,7 +215,7 @@ def start_and_stop(port: int, model: str) -> dict[str, Any]:
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+        return httpx.get(url, timeout=5, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -298,20 +265,19 @@ def pid_of(name: str) -> int:
 
 async def measure(url: str, seconds: float) -> dict[str, Any]:
     """Everything that needs the running service."""
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        target = Target(url, http)
+    async with AsyncClient(url) as client:
         say("first frame of a warm session")
-        await first_frame(target, 2)  # warms every part up
-        results: dict[str, Any] = {"warm_session_first_fragment_ms": await first_frame(target, 10)}
+        await first_frame(client, 2)  # warms every part up
+        results: dict[str, Any] = {"warm_session_first_fragment_ms": await first_frame(client, 10)}
         say("new prompts")
-        results["prompt"] = await new_prompt(target, 12)
+        results["prompt"] = await new_prompt(client, PROMPTS)
         for name, sessions in (("one_session", 1), ("two_sessions", 2)):
             say(f"{sessions} live for {seconds:g} s")
-            results[name] = await stalls(target, sessions, seconds)
-        say("an unpaced render")
-        results["unpaced_chunks_per_second"] = round(await unpaced_rate(target, seconds / 2), 2)
+            results[name] = await stalls(url, sessions, seconds)
+        say("an offline render")
+        results["unpaced_chunks_per_second"] = round(await unpaced_rate(client, seconds / 2), 2)
         say(f"a reader that stops reading for {seconds:g} s")
-        results["stopped_reader"] = await stopped_reader(target, seconds)
+        results["stopped_reader"] = await stopped_reader(client, url, seconds)
         return results
 
 

@@ -63,7 +63,7 @@ def _serve(document: dict[str, Any]) -> Rows:
         stalls = f"{sum(part['stalls'])} in {part['seconds']:.0f} s" + (f", {refused} refused" if refused else "")
         yield f"stalls with {count}", stalls, SERVE
     share = f"{results['service_over_engine']:.2f} ({results['unpaced_chunks_per_second']:.1f} chunks/s)"
-    yield "unpaced render through the service over the bare engine", share, SERVE
+    yield "offline render through the service over the bare engine", share, SERVE
     reader = results["stopped_reader"]
     growth = f"{reader['proxy_and_ingress_growth_mib']:+.0f} MiB over {reader['chunks_meanwhile']} chunks"
     yield f"proxy and ingress memory, {reader['seconds']:.0f} s of a reader that stopped", growth, SERVE
@@ -176,7 +176,8 @@ ROWS = {
 
 
 def _milliseconds(spread: dict[str, float]) -> str:
-    return f"{spread['median']:.0f} ms (worst of {spread['n']}: {spread['max']:.0f})"
+    often = f", p95 {spread['p95']:.0f}" if "p95" in spread else ""
+    return f"{spread['median']:.0f} ms{often} (worst of {spread['n']}: {spread['max']:.0f})"
 
 
 def _decibels(part: dict[str, Any]) -> str:
