@@ -9,6 +9,9 @@ from dataclasses import dataclass
 STEP = 0.05
 """Differences in room that do not count."""
 
+DRAWN = 4
+"""Replicas that are compared for a session, where there are more. The fewer, the less they are overrun."""
+
 TRIES = 8
 """Replicas that are asked for one new session. When so many that said they have room have none, no other will."""
 
@@ -52,11 +55,11 @@ class Placement:
 
 
 def rank(placement: Placement, free: Mapping[str, float]) -> list[str]:
-    """The replicas a call may go to, at most TRIES, best first.
+    """The replicas a call may go to, at most DRAWN, best first.
 
-    `free` tells the room of each live replica (`admission.free`). Of some that have room, drawn by the session's id, the
-    one with the most is best: what is known is up to a second old, and the best of all would get every session that
-    starts in it. Raises ReplicaGone or NoReplicaLeft.
+    `free` tells the room of each live replica (`admission.free`). Of a few that have room, drawn by the session's id,
+    the one with the most is best: what is known is up to a second old, and the best of all would get every session
+    that starts in it. Raises ReplicaGone or NoReplicaLeft.
     """
     if placement.pin:
         if placement.pin not in free:
@@ -66,5 +69,5 @@ def rank(placement: Placement, free: Mapping[str, float]) -> list[str]:
     if not left or len(placement.excluded) >= TRIES:
         raise NoReplicaLeft(placement.sid)
     candidates = [replica for replica in left if free[replica] >= 0] or left
-    drawn = random.Random(placement.sid).sample(candidates, min(TRIES, len(candidates)))
+    drawn = random.Random(placement.sid).sample(candidates, min(DRAWN, len(candidates)))
     return sorted(drawn, key=lambda replica: -(free[replica] // STEP))

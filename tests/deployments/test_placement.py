@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from deployments.placement import TRIES, NoReplicaLeft, Placement, ReplicaGone, rank
+from deployments.placement import DRAWN, TRIES, NoReplicaLeft, Placement, ReplicaGone, rank
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_a_replica_that_refused_is_not_asked_again() -> None:
 def test_of_many_replicas_a_few_are_asked_that_have_much_room() -> None:
     free = {f"r{n}": n / 1000 for n in range(1000)}
     orders = [rank(Placement(f"session-{n}"), free) for n in range(300)]
-    assert {len(set(order)) for order in orders} == {TRIES}
-    assert fmean(free[order[0]] for order in orders) > 0.85
+    assert {len(set(order)) for order in orders} == {DRAWN}
+    assert fmean(free[order[0]] for order in orders) > 0.75
     with pytest.raises(NoReplicaLeft):
-        rank(Placement("s1", excluded=tuple(orders[0])), free)
+        rank(Placement("s1", excluded=tuple(free)[:TRIES]), free)
 
 
 def test_sessions_that_start_at_the_same_moment_spread_over_equals() -> None:
@@ -60,7 +60,7 @@ def test_sessions_that_start_at_the_same_moment_spread_over_equals() -> None:
 def test_sessions_that_start_at_the_same_moment_do_not_all_go_to_the_best_of_many() -> None:
     free = {f"r{n}": 0.1 for n in range(999)} | {"new": 1.0}
     firsts = Counter(rank(Placement(f"session-{i}"), free)[0] for i in range(1000))
-    assert 0 < firsts["new"] < 4 * TRIES
+    assert 0 < firsts["new"] < 4 * DRAWN
     assert len(firsts) > 500
 
 
