@@ -14,7 +14,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from deployments.exports import ExportFormat
+from deployments.export import ExportFormat
 from deployments.images import fitted
 
 

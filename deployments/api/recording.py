@@ -6,13 +6,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from deployments import thumbnails
+from deployments.api.export_models import AskExport, ExportList, ExportView
 from deployments.api.export_refusals import (
     ExporterBusy,
     ExportFailed,
@@ -24,21 +25,13 @@ from deployments.api.export_refusals import (
     TooLong,
     TooManyExports,
 )
-from deployments.api.models import MAX_SECONDS, AnswerModel, RequestModel
+from deployments.api.models import MAX_SECONDS, AnswerModel
 from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.byte_range import Unsatisfiable, content_range, wanted
 from deployments.download import PIECE_BYTES
-from deployments.exports import (
-    MOST_KEPT,
-    MOST_PICTURES_SECONDS,
-    Export,
-    ExportFormat,
-    ExportState,
-    NoSuchExport,
-    Span,
-    span,
-)
+from deployments.export import Export, ExportFormat, ExportState
+from deployments.exports import MOST_KEPT, MOST_PICTURES_SECONDS, NoSuchExport, Span, span
 from deployments.logs import about
 from deployments.media_store import MediaStore, NoSuchMedia, StoreUnavailable
 from deployments.recording import recorded
@@ -50,54 +43,6 @@ BRIEFLY = {"Cache-Control": "max-age=2"}
 _SECONDS: dict[str, Any] = {"ge": 0, "le": MAX_SECONDS, "allow_inf_nan": False}
 _SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 _FILE = {"content": {kind.media_type: _SCHEMA for kind in ExportFormat}}
-
-
-class AskExport(RequestModel):
-    """A stretch of the recording as one file."""
-
-    format: ExportFormat = Field(
-        strict=False, description="`mp4`: the video as it is. `webp`, `gif`: smaller moving pictures, at most a minute."
-    )
-    start: float | None = Field(
-        None,
-        alias="from",
-        examples=[1.5],
-        description="Seconds of the video; not given: from its beginning.",
-        **_SECONDS,
-    )
-    end: float | None = Field(
-        None, alias="to", examples=[9.0], description="Not given: to the end, or what is recorded so far.", **_SECONDS
-    )
-
-    @model_validator(mode="after")
-    def _forward(self) -> Self:
-        if self.end is not None and self.end <= (self.start or 0.0):
-            raise ValueError("`to` must be greater than `from`: correct one of them")
-        return self
-
-
-class ExportLinks(AnswerModel):
-    """Paths. `content` answers once the export is completed."""
-
-    self: str
-    content: str
-
-
-class ExportView(Export):
-    """One file of a session's video, and how far it is."""
-
-    links: ExportLinks
-
-    @classmethod
-    def of(cls, export: Export) -> ExportView:
-        root = f"/v1/sessions/{export.session}/exports/{export.id}"
-        return cls(**export.model_dump(), links=ExportLinks(self=root, content=f"{root}/content"))
-
-
-class ExportList(AnswerModel):
-    """Newest first."""
-
-    data: list[ExportView]
 
 
 class Thumbnail(AnswerModel):

@@ -16,8 +16,9 @@ from PIL import Image
 from redis_store import Store
 from synthetic_session import CONFIG, fragment, pixels
 
+from deployments.export import Export, ExportFormat, ExportState
 from deployments.exporter import Exporter
-from deployments.exports import Export, ExportFormat, Exports, ExportState, NoSuchExport, Span, span
+from deployments.exports import Exports, NoSuchExport, Span, span
 from deployments.media_store import MediaStore, NoSuchMedia, StoreFull
 from deployments.recording import Recording, Segment
 from deployments.session import chunk_first_frame
