@@ -5,36 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from redis.exceptions import RedisError
 
 from deployments import admission
 from deployments.admission import Capacity, Demand
 from deployments.commands import CommandReader, history
-from deployments.entries import PauseRefused, SessionEnded, SessionFailed, SessionPaused
+from deployments.entries import SessionEnded, SessionFailed
 from deployments.fragments import Fragment
 from deployments.leases import RENEW_SECONDS
+from deployments.leaving import Leaver
 from deployments.logs import about
-from deployments.media_store import MediaError
 from deployments.owned import Owned
 from deployments.parts import Limits, Parts, Times
 from deployments.placement import Refusal
 from deployments.publishing import Publisher
 from deployments.scheduler import Estimate, Start, Wait, decide
 from deployments.session import Session, chunk_frames
-from deployments.snapshots import Snapshots
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
 from deployments.taking import Taking, own, stream_of
 from deployments.timeline import KEEP_SECONDS
 
 FIRST_DELIVERY_SECONDS = 0.05
-END_SECONDS = 2.0
-FLUSH_SECONDS = 2.0
-PAUSE_SECONDS = 10.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -52,13 +48,13 @@ class Generator:
         self._limits = limits
         # A switch computes the window anew, without the steps of sampling: a chunk's time is a safe first guess.
         self._times = Times(Estimate(chunk_seconds), Estimate(chunk_seconds), Estimate(FIRST_DELIVERY_SECONDS))
-        self._snapshots = Snapshots(parts.media)
         self._owned: dict[str, Owned] = {}
         self._taking: dict[str, Taking] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
         self._wake = asyncio.Event()
         self._device = ThreadPoolExecutor(1, "device")
+        self._leaver = Leaver(parts, self._on_device, self._drop, self._wake.set)
+        self._end = self._leaver.end
         self._publisher = Publisher(parts, self._times, self._end, self._wake.set)
         self._commands = CommandReader(name, parts.timeline, parts.encode_text, self._owned, self._end, self._wake.set)
 
@@ -138,7 +134,7 @@ class Generator:
         self._closed = True
         for owned in self._all():
             self._end(owned, SessionEnded(reason="stopped"))
-        await asyncio.gather(*self._leaving)
+        await self._leaver.done()
 
     def _all(self) -> list[Owned]:
         return list(self._owned.values())
@@ -208,8 +204,8 @@ class Generator:
                 continue
             if owned.finished:
                 self._end(owned, SessionEnded(reason="finished"))
-            elif owned.pause is None:
-                owned.pause = self._leave(owned, self._pause(owned))
+            else:
+                self._leaver.pause(owned)
 
     async def _render(self, owned: Owned) -> None:
         prompt, facts = owned.plan.begin(owned.next_chunk)
@@ -256,59 +252,6 @@ class Generator:
             except RedisError as error:
                 return error
             return None
-
-    async def _pause(self, owned: Owned) -> None:
-        """Put the session where any replica can go on with it, and drop it; if that fails, go on."""
-        chunk, frame = owned.stream.chunk, owned.stream.frame
-        try:
-            async with asyncio.timeout(PAUSE_SECONDS):
-                data = await self._on_device(owned.pack)
-                path = await self._snapshots.save(owned.sid, owned.fence, chunk, data)
-                if owned.recording is not None:
-                    await owned.recording.flush()
-        except Exception as error:
-            log.exception("not paused")
-            if not owned.over:
-                said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
-                owned.recorder.state(PauseRefused(reason=f"{said} It goes on."))
-                owned.pausing, owned.pause = False, None
-                self._wake.set()
-            return
-        if owned.over:
-            return
-        owned.over = True
-        log.info("session paused before frame %d", frame)
-        seconds = frame / owned.video.fps
-        owned.recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
-        await owned.recorder.settle(END_SECONDS)
-        self._drop(owned)
-        del owned  # and with it all its memory
-        await self._snapshots.forget_others(path)
-
-    def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
-        """The first reason counts."""
-        if owned.over:
-            return
-        owned.over = True
-        log.info("session %s over: %s", owned.sid, fact.reason)
-        self._leave(owned, self._finish(owned, fact))
-
-    async def _finish(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
-        """Who reads the session when its video stops finds the reason, unless the store is away."""
-        if owned.recording is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if owned.finished else FLUSH_SECONDS):
-                    await owned.recording.flush()
-        owned.recorder.state(fact)
-        await owned.recorder.settle(END_SECONDS)
-        self._drop(owned)
-
-    def _leave(self, owned: Owned, leaving: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        with about(owned.sid):
-            task = asyncio.create_task(leaving)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-        return task
 
     def _lost(self, sid: str, fence: int) -> None:
         if (owned := self._owned.get(sid)) is not None and owned.fence == fence:

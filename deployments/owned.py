@@ -97,10 +97,10 @@ class Owned:
     served: float = -math.inf
     stalled: bool = False
     pausing: bool = False
+    leaving: bool = False
     over: bool = False
     unpublished: int = 0
     publishing: asyncio.Task[None] | None = None
-    pause: asyncio.Task[None] | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     encoding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     left: asyncio.Event = field(default_factory=asyncio.Event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,14 @@ from deployments.scheduler import Estimate
 from deployments.timeline import Timeline
 from deployments.video_config import VideoConfig
 from longlive.switch import SwitchMode
+
+T = TypeVar("T")
+
+
+class OnDevice(Protocol):
+    """Runs work on the device's thread."""
+
+    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
 class Packs(Protocol):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
 from deployments.admission import Demand
 from deployments.entries import RecordingFailed, SessionFailed, SessionResumed, SessionStarting
 from deployments.media_store import NoSuchMedia
 from deployments.owned import Owned
-from deployments.parts import Parts, Stream
+from deployments.parts import OnDevice, Parts, Stream
 from deployments.playout import PlayoutClock
 from deployments.recorder import Recorder
 from deployments.recording import Recording
@@ -21,14 +20,6 @@ from deployments.store import SessionOver
 from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 from longlive.errors import SnapshotError
-
-T = TypeVar("T")
-
-
-class OnDevice(Protocol):
-    """Runs work on the device's thread."""
-
-    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
 @dataclass

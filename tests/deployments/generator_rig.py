@@ -113,9 +113,8 @@ class Rig:
     async def init_segment(self, config: VideoConfig) -> bytes:
         return b"init"
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Generator]:
-        """Its loops must run all the while."""
+    def build(self) -> Generator:
+        """A generator that takes sessions and makes nothing of them: its loops do not run."""
         parts = Parts(
             timeline=self.store.timeline,
             leases=Leases(self.store.redis),
@@ -136,7 +135,12 @@ class Rig:
             self.offline_slots,
         )
         self.generator = Generator(self.name, VIDEO.fps, parts, limits, self.chunk_seconds)
-        running = asyncio.create_task(self.generator.run())
+        return self.generator
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Generator]:
+        """Its loops must run all the while."""
+        running = asyncio.create_task(self.build().run())
         try:
             async with asyncio.timeout(PATIENCE):
                 yield self.generator

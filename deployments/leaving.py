@@ -1,0 +1,103 @@
+"""How a session leaves its replica: it ends, or it pauses and any replica can go on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from deployments.entries import PauseRefused, SessionEnded, SessionFailed, SessionPaused
+from deployments.logs import about
+from deployments.media_store import MediaError
+from deployments.owned import Owned
+from deployments.parts import OnDevice, Parts
+from deployments.snapshots import Snapshots
+
+END_SECONDS = 2.0
+FLUSH_SECONDS = 2.0
+PAUSE_SECONDS = 10.0
+log = logging.getLogger(__name__)
+
+
+class Leaver:
+    """`drop` is called when a session has left. `changed` is told of one that was to leave and goes on."""
+
+    def __init__(
+        self, parts: Parts, on_device: OnDevice, drop: Callable[[Owned], None], changed: Callable[[], None]
+    ) -> None:
+        self._on_device = on_device
+        self._drop = drop
+        self._changed = changed
+        self._snapshots = Snapshots(parts.media)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
+        """Returns at once. The first reason counts."""
+        if owned.over:
+            return
+        owned.over = True
+        with about(owned.sid):
+            log.info("session over: %s", fact.reason)
+            self._start(self._end(owned, fact))
+
+    def pause(self, owned: Owned) -> None:
+        """Returns at once. The session has nothing on the device, or unpublished, and nothing more is begun for it."""
+        if owned.leaving:
+            return
+        owned.leaving = True
+        with about(owned.sid):
+            self._start(self._pause(owned))
+
+    async def done(self) -> None:
+        """Returns when what was told to leave has left."""
+        await asyncio.gather(*self._leaving)
+
+    async def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
+        """Who reads the session when its video stops finds the reason, unless the store is away."""
+        if owned.recording is not None:
+            with suppress(TimeoutError):
+                # A video as long as was asked for is kept whole; nobody waits long for one that is broken off.
+                async with asyncio.timeout(None if owned.finished else FLUSH_SECONDS):
+                    await owned.recording.flush()
+        owned.recorder.state(fact)
+        await owned.recorder.settle(END_SECONDS)
+        self._drop(owned)
+
+    async def _pause(self, owned: Owned) -> None:
+        try:
+            path = await self._put_by(owned)
+        except Exception as error:
+            log.warning("not paused", exc_info=True)
+            said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
+            if not owned.over:
+                owned.recorder.state(PauseRefused(reason=f"{said} The video goes on."))
+                owned.pausing = owned.leaving = False
+                self._changed()
+            return
+        if owned.over:
+            return
+        owned.over = True
+        chunk, frame = owned.stream.chunk, owned.stream.frame
+        log.info("session paused before frame %d", frame)
+        seconds = frame / owned.video.fps
+        owned.recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
+        await owned.recorder.settle(END_SECONDS)
+        self._drop(owned)
+        del owned  # and with it all its memory
+        await self._snapshots.forget_others(path)
+
+    async def _put_by(self, owned: Owned) -> str:
+        """Have all stored that the video goes on from; gives the snapshot's name."""
+        async with asyncio.timeout(PAUSE_SECONDS):
+            data = await self._on_device(owned.pack)
+            path = await self._snapshots.save(owned.sid, owned.fence, owned.stream.chunk, data)
+            if owned.recording is not None:
+                await owned.recording.flush()
+            return path
+
+    def _start(self, leaving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
