@@ -67,16 +67,14 @@ class Exporter:
         """
         segments = await recorded(self._store, sid)
         chunk = None if at is None else max(0, chunk_at(int(at * fps) + 1) - 1)
-        for segment in reversed(segments):
-            if chunk is None or chunk in segment.chunks:
-                wanted = segment.chunks[-1] if chunk is None else chunk
-                parts = [
-                    part
-                    for part in fmp4.parts(await self._store.read(segment.path(sid)))
-                    if part.first_frame == chunk_first_frame(wanted)
-                ]
+        if segments and (chunk is None or chunk > segments[-1].chunks[-1]):
+            chunk = segments[-1].chunks[-1]
+        for segment in segments:
+            if chunk is not None and chunk in segment.chunks:
+                parts = fmp4.parts(await self._store.read(segment.path(sid)))
+                data = b"".join(part.data for part in parts if part.first_frame == chunk_first_frame(chunk))
                 init = await self._store.read(init_path(sid))
-                return await asyncio.to_thread(_jpeg, init + parts[0].data)
+                return await asyncio.to_thread(_jpeg, init + data)
         known = await thumbnails.stored(self._store, sid)
         if not known:
             raise NoSuchMedia(f"{sid}/poster.jpg")

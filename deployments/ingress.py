@@ -17,7 +17,8 @@ from deployments.api.build import build_api
 from deployments.api.services import Services
 from deployments.calls import ask
 from deployments.entries import SessionFailed
-from deployments.exports import Export, Exports
+from deployments.export import Export
+from deployments.exports import Exports
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
 from deployments.leases import RENEW_SECONDS, Leases

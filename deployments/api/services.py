@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from deployments.entries import SessionEnded
-from deployments.exports import Export, Exports
+from deployments.export import Export
+from deployments.exports import Exports
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
 from deployments.media_store import MediaStore

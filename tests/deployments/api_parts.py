@@ -26,8 +26,9 @@ from deployments.entries import (
     SessionResumed,
     SessionStarting,
 )
+from deployments.export import Export
 from deployments.exporter import Exporter
-from deployments.exports import Export, Exports
+from deployments.exports import Exports
 from deployments.fragments import Fragment, FragmentRing
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
