@@ -158,6 +158,7 @@ class Hub:
     async def _feed(self, channel: _Channel, owner: str) -> bool:
         """Pass on what comes in one call of the owner. False: nothing did."""
         passed = False
+        log.info("upstream opened to %s", owner)
         try:
             async with aclosing(self._upstream(channel.session.id, owner)) as upstream:
                 while fragments := await self._next(channel, owner, upstream):

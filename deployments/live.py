@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.download import Download
 from deployments.pull import PATIENCE_SECONDS, RETRY_SECONDS, Answer, pull, until_gone
+from deployments.shared import SharedAnswers
 
 MOST_BEHIND = 2
 _LIVE = re.compile(r"(?P<session>/v1/sessions/[^/]+)/live\.mp4")
@@ -25,7 +26,7 @@ _LIVE = re.compile(r"(?P<session>/v1/sessions/[^/]+)/live\.mp4")
 
 def middlewares() -> list[Middleware]:
     """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH."""
-    return [Middleware(LiveStream), Middleware(Download)]
+    return [Middleware(LiveStream), Middleware(SharedAnswers), Middleware(Download)]
 
 
 class LiveStream:

@@ -32,6 +32,7 @@ from deployments.entries import (
 from deployments.fragments import Fragment, FragmentRing
 from deployments.hub import Hub
 from deployments.live import LiveStream
+from deployments.shared import SharedAnswers
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.video_encoder import init_segment
 
@@ -99,7 +100,7 @@ class Video:
 
 
 class MediaServer:
-    """Serves the media of its videos at `url`, with `live.mp4` as the proxy has it in front."""
+    """Serves the media of its videos at `url`, with what the proxy has in front of them."""
 
     def __init__(self, store: Store, url: str, keep_s: float) -> None:
         self.url = url
@@ -172,7 +173,7 @@ async def serving(store: Store, keep_s: float = 5.0) -> AsyncIterator[MediaServe
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = MediaServer(store, f"http://127.0.0.1:{listener.getsockname()[1]}", keep_s)
         config = uvicorn.Config(
-            server.counting(LiveStream(server.serve)),
+            server.counting(LiveStream(SharedAnswers(server.serve))),
             lifespan="off",
             log_level="error",
             timeout_graceful_shutdown=1,

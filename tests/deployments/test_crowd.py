@@ -78,7 +78,7 @@ async def test_readers_that_stop_hold_nothing_and_are_held_nothing(server: Media
             await video.make(1, padding=4 * MIB)
             await asyncio.sleep(0)
         await until(lambda: server.viewers() == 0)
-        assert server.asked["fragments"] < len(readers) * made / 4, "fragments were pulled for who reads nothing"
+        assert server.asked["fragments"] <= 3 * len(readers), "fragments were pulled for who reads nothing"
         gc.collect()
         kept = sum(type(thing) is Fragment for thing in gc.get_objects())
         assert kept <= hls.KEPT + RING_SIZE + len(readers)
@@ -122,7 +122,7 @@ async def test_viewers_that_are_reset_are_forgotten(server: MediaServer, video: 
     viewers = [await RawViewer(server, "live.mp4").ask() for _ in range(20)]
     for viewer in viewers:
         await viewer.read()
-    await until(lambda: server.viewers() == 20)
+    await until(lambda: server.requests == 20)
     for viewer in viewers:
         viewer.reset()
     await video.make(1)
@@ -131,10 +131,14 @@ async def test_viewers_that_are_reset_are_forgotten(server: MediaServer, video: 
 
 
 async def test_fifty_clients_at_once_and_again_are_all_served_by_one_upstream(store: Store) -> None:
+    waiting = 0
+
     async def come(storm: int) -> list[bytes]:
+        nonlocal waiting
         async with httpx.AsyncClient(base_url=server.path(""), timeout=30, verify=False) as http:
             init = await http.get("init.mp4")
             newest = await http.get("fragments", params={"after": 2 * storm - 1})
+            waiting += 1
             following = await http.get("fragments", params={"after": newest.headers["x-fragment"]})
             assert (init.status_code, newest.status_code, following.status_code) == (200, 200, 200)
             return [init.content, newest.content, following.content]
@@ -145,13 +149,13 @@ async def test_fifty_clients_at_once_and_again_are_all_served_by_one_upstream(st
         for storm in range(3):
             clients = asyncio.gather(*(come(storm) for _ in range(50)))
             await video.make(1)
-            await until(lambda: server.asked["fragments"] == 100 * (storm + 1))  # noqa: B023
-            await until(lambda: server.viewers() == 50)
+            await until(lambda: waiting == 50 * (storm + 1) and server.requests == 50)  # noqa: B023
             await video.make(1)
             served = await clients
             assert all(each == served[0] for each in served)
         assert server.upstreams == [("s", "first")]
-        assert server.viewers() == 0
+        assert server.asked["fragments"] < 50
+        await until(lambda: server.viewers() == 0)
 
 
 async def test_viewers_of_many_sessions_have_one_upstream_each(server: MediaServer) -> None:
@@ -160,7 +164,7 @@ async def test_viewers_of_many_sessions_have_one_upstream_each(server: MediaServ
         await (await server.video(sid)).start()
     async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=None)) as http:
         pulls = [asyncio.create_task(http.get(server.path("fragments", sid))) for sid in sids for _ in range(6)]
-        await until(lambda: sum(server.viewers(sid) for sid in sids) == len(pulls))
+        await until(lambda: server.requests == len(pulls))
         for sid in sids:
             await server.videos[sid].make(1)
         assert {answer.status_code for answer in await asyncio.gather(*pulls)} == {200}
