@@ -231,11 +231,48 @@ def watch(
 
     from deployments.cli_watch import JsonLines, Terminal, follow
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise WrongInput(f"--out {out}: give the name of a file in a folder that there is")
+    if out is not None:
+        _require_folder(out)
     show = JsonLines() if as_json else Terminal()
     with _users_words(), show:
         asyncio.run(follow(url, sid, show, out, seconds))
+
+
+@sessions_app.command()
+def export(
+    sid: IdArgument,
+    out: Annotated[Path, typer.Option(help="The file to write: .mp4, or the smaller .webp or .gif.")],
+    start: Annotated[float | None, typer.Option("--from", help="Second of the video; else from its beginning.")] = None,
+    end: Annotated[float | None, typer.Option("--to", help="Second of the video; else to what is recorded.")] = None,
+    url: UrlOption = URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a stretch of a recorded video as a file, cut at the borders of chunks."""
+    if out.suffix not in (".mp4", ".webp", ".gif"):
+        raise WrongInput(f"--out {out}: give the name of an .mp4, a .webp or a .gif file")
+    _require_folder(out)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with (
+        _service(url) as client,
+        Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress,
+    ):
+        session = client.session(sid)
+        asked = session.export(out.suffix.removeprefix("."), start, end)
+        bar = progress.add_task(out.name, total=1.0)
+        for view in session.export_progress(asked.id):
+            progress.update(bar, completed=view.progress)
+        made = session.download(asked.id, out)
+    if as_json:
+        _print(made)
+        return
+    print(f"{out}: {made.frames} frames, {made.start_seconds:.2f} to {made.end_seconds:.2f} s, {made.size} bytes")
+
+
+def _require_folder(out: Path) -> None:
+    if out.is_dir() or not out.parent.is_dir():
+        raise WrongInput(f"--out {out}: give the name of a file in a folder that there is")
 
 
 @contextmanager
@@ -307,7 +344,7 @@ def _print(model: BaseModel) -> None:
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json")
+    return model.model_dump(mode="json", by_alias=True)
 
 
 def _when(at: float | None, at_frame: int | None) -> At:

@@ -1,8 +1,7 @@
 """A client of the service, for programs: `Client` blocks, `AsyncClient` awaits; both can the same.
 
     with Client("http://127.0.0.1:8000") as client:
-        session = client.create("a red ball rolls across a field", seed=7)
-        session.prompt("it starts to rain")
+        session = client.create("a red ball hops in a meadow by day", script=[(5.0, "it starts to rain")])
         session.save("clip.mp4", seconds=10)
         session.end()
 
@@ -96,11 +95,15 @@ class SessionHandle(SessionRef):
     wait_applied = _blocking(calls.wait_applied)
     init_segment = _blocking(calls.init_segment)
     save = _blocking(calls.save)
+    export = _blocking(calls.export)
+    exports = _blocking(calls.exports)
+    download = _blocking(calls.download)
     timeline = _each(calls.timeline)
     updates = _each(calls.updates)
     events = _each(calls.events)
     fragments = _each(calls.fragments)
     frames = _each(calls.frames)
+    export_progress = _each(calls.export_progress)
 
 
 class AsyncSessionHandle(SessionRef):
@@ -125,11 +128,15 @@ class AsyncSessionHandle(SessionRef):
     wait_applied = _awaiting(calls.wait_applied)
     init_segment = _awaiting(calls.init_segment)
     save = _awaiting(calls.save)
+    export = _awaiting(calls.export)
+    exports = _awaiting(calls.exports)
+    download = _awaiting(calls.download)
     timeline = _async_each(calls.timeline)
     updates = _async_each(calls.updates)
     events = _async_each(calls.events)
     fragments = _async_each(calls.fragments)
     frames = _async_each(calls.frames)
+    export_progress = _async_each(calls.export_progress)
 
 
 class Client:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 import httpx
 
+from deployments.api.export_models import AskExport, ExportList, ExportView
 from deployments.api.models import (
     AddPrompt,
     AtFrame,
@@ -23,10 +24,11 @@ from deployments.api.models import (
     TimedPrompt,
     TimelinePage,
 )
-from deployments.client_errors import ApiError, NotInTime, PromptNotApplied, SessionNotThere, Unreachable
+from deployments.client_errors import ApiError, ExportFailed, NotInTime, PromptNotApplied, SessionNotThere, Unreachable
 from deployments.client_retries import Budget, Retries
 from deployments.client_steps import Call, Give, Items, Read, Request, Series, Sleep
 from deployments.entries import ENTRY, AnyEntry, Mode, Pace
+from deployments.export import ExportFormat, ExportState
 from deployments.fragments import RING_SIZE
 from deployments.model_view import ModelView
 from deployments.receipts import PromptStatus, Receipt
@@ -318,6 +320,59 @@ def save(
             if seconds is not None and fragment.first_frame + fragment.frames - start >= seconds * fps:
                 break
     return Saved(made, skipped)
+
+
+def export(
+    session: SessionRef, format: ExportFormat | str = "mp4", start: float | None = None, end: float | None = None
+) -> Call[ExportView]:
+    """Have a file made of what is recorded between two times of the video, in seconds; `download` fetches it."""
+    ask = AskExport.model_validate({"format": format, "from": start, "to": end})
+    body = ask.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return (yield from session.retries.ask(ExportView, session.request("POST", "/exports", body=body)))
+
+
+def exports(session: SessionRef) -> Call[list[ExportView]]:
+    """Every export of the session, newest first."""
+    return (yield from session.retries.ask(ExportList, session.request("GET", "/exports"))).data
+
+
+def export_progress(session: SessionRef, export_id: str) -> Series[ExportView]:
+    """An export as it is, and again whenever it has changed, until it is completed. Raises ExportFailed."""
+    seen = None
+    while True:
+        view = yield from session.retries.ask(ExportView, session.request("GET", f"/exports/{export_id}"))
+        if view != seen:
+            yield Give(view)
+        if view.status is ExportState.failed:
+            raise ExportFailed(f"Export {export_id} has failed. {view.reason or ''}".strip())
+        if view.status is ExportState.completed:
+            return
+        seen = view
+        yield Sleep(POLL_SECONDS)
+
+
+def download(session: SessionRef, export_id: str, path: str | Path) -> Call[ExportView]:
+    """The file of an export, once it is completed; whole, or not there. Goes on where a connection broke."""
+    made = Items(export_progress(session, export_id))
+    while (view := (yield from made.next())) is not None:
+        found = view
+    part = Path(f"{path}.part")
+    budget = Budget(session.retries)
+    with part.open("wb") as file:
+        while (here := file.tell()) < (found.size or 0):
+            headers = {"Range": f"bytes={here}-"}
+            request = session.request("GET", f"/exports/{export_id}/content", headers=headers)
+            answer = yield from session.retries.open(request, budget)
+            if answer.status_code == httpx.codes.OK:
+                file.seek(0)  # somebody in between does not know ranges
+            try:
+                while (data := (yield Read())) is not None:
+                    file.write(data)
+                    budget.renew()
+            except httpx.TransportError as error:
+                yield from budget.wait(Unreachable(session.retries.url, error))
+    part.replace(path)
+    return found
 
 
 class _EventReader:

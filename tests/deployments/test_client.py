@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from deployments.api.models import AtFrame, Links
 from deployments.client import AsyncClient, Client, SessionHandle
 from deployments.client_errors import (
     ApiError,
+    ExportFailed,
     NotInTime,
     NotUnderstood,
     PromptNotApplied,
@@ -312,6 +314,49 @@ def test_waiting_ends_in_time_or_when_it_is_in_vain() -> None:
     over = httpx.Response(200, json=VIEW | {"status": "failed", "reason": "The generator is gone"})
     with pytest.raises(SessionNotThere, match="failed: The generator is gone"):
         Script(over).session().wait("live")
+
+
+EXPORT = {
+    "id": "e", "session": SID, "format": "mp4", "start_seconds": 0.0, "end_seconds": 1.0, "first_chunk": 0,
+    "end_chunk": 2, "frames": 21, "fps": 16, "created_at": 1, "links": {"self": "/e", "content": "/e/content"},
+}  # fmt: skip
+
+
+def export(status: str, progress: float, **more: Any) -> httpx.Response:
+    return httpx.Response(200, json=EXPORT | {"status": status, "progress": progress} | more)
+
+
+def test_a_download_waits_for_its_file_and_goes_on_where_it_broke(tmp_path: Path) -> None:
+    script = Script(
+        export("queued", 0),
+        export("running", 0.5),
+        export("completed", 1, size=8),
+        httpx.Response(206, stream=Parts(b"abcdef", cut=True)),
+        httpx.ConnectError("refused"),
+        httpx.Response(206, stream=Parts(b"gh", cut=False)),
+    )
+    assert script.session().download("e", tmp_path / "clip.mp4").frames == 21
+    assert (tmp_path / "clip.mp4").read_bytes() == b"abcdefgh"
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert [request.headers.get("Range") for request in script.asked[3:]] == ["bytes=0-", "bytes=6-", "bytes=6-"]
+
+
+def test_a_download_whose_ranges_nobody_knows_begins_anew(tmp_path: Path) -> None:
+    script = Script(
+        export("completed", 1, size=6),
+        httpx.Response(200, stream=Parts(b"abc", cut=True)),
+        httpx.Response(200, stream=Parts(b"abcdef", cut=False)),
+    )
+    script.session().download("e", tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == b"abcdef"
+
+
+def test_an_export_tells_how_far_it_is_and_why_it_failed() -> None:
+    script = Script(export("running", 0.5), export("running", 0.5), export("failed", 0.5, reason="The store is full."))
+    progress = script.session().export_progress("e")
+    assert [next(progress).status, next(progress).status] == ["running", "failed"]
+    with pytest.raises(ExportFailed, match="The store is full"):
+        next(progress)
 
 
 def test_pictures_without_the_library_for_them_are_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

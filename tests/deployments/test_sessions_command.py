@@ -170,6 +170,25 @@ def test_a_watcher_ends_with_the_video_and_says_why(shell: Shell) -> None:
     assert said.splitlines()[-1] == "ended: finished"
 
 
+def test_a_recorded_video_is_rendered_offline_and_exported(shell: Shell, tmp_path: Path) -> None:
+    options = ("--offline", "--seconds", 6, "--switch", "3:it snows", "--metadata", '{"scene": 3}')
+    created = shell.json("create", PROMPT, *options)
+    sid = created["id"]
+    assert (created["pace"], created["record"], created["metadata"]) == ("offline", True, {"scene": 3})
+    with Client(shell.url) as client:
+        client.session(sid).wait("ended", timeout=60)
+    whole, clip = tmp_path / "whole.mp4", tmp_path / "clip.gif"
+    made = shell.json("export", sid, "--out", whole)
+    assert frames_in(whole) == list(range(made["frames"]))
+    assert made["frames"] >= 96
+    code, said, _ = shell("export", sid, "--out", clip, "--from", 1, "--to", 2)
+    assert code == 0
+    assert said.startswith(f"{clip}: ")
+    assert clip.read_bytes().startswith(b"GIF8")
+    (receipt,) = shell.json("show", sid)["prompts"]
+    assert (receipt["status"], receipt["text"]) == ("applied", "it snows")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -185,6 +204,9 @@ def test_a_watcher_ends_with_the_video_and_says_why(shell: Shell) -> None:
         (["show", "nonsense"], "There is no session 'nonsense'"),
         (["watch", "nonsense"], "There is no session 'nonsense'"),
         (["watch", "nonsense", "--out", "no/clip.mp4"], "in a folder that there is"),
+        (["export", "nonsense", "--out", "clip.avi"], "a .webp or a .gif"),
+        (["export", "nonsense", "--out", "no/clip.mp4"], "in a folder that there is"),
+        (["export", "nonsense", "--out", "clip.mp4", "--from", "2", "--to", "1"], "must be greater"),
         (["prompt", "nonsense", "x", "--at", "1", "--at-frame", "9"], "give one of them"),
         (["prompt", "nonsense", "x", "--blend-seconds", "2"], "leave it out"),
         (["prompt", "../../etc/passwd", "x"], "longlive: "),
