@@ -134,6 +134,21 @@ async def test_a_session_pauses_and_goes_on_again_and_again_and_keeps_one_snapsh
         assert len(await rig.watch("s", 3)) == 3
 
 
+async def test_paused_sessions_leave_nothing_to_do(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running() as generator:
+        await asyncio.sleep(0)
+        tasks = len(asyncio.all_tasks())
+        for sid in (f"s{n}" for n in range(20)):
+            await rig.begin(sid)
+            await rig.until_chunks(sid, 1)
+            await pause(rig, sid)
+        while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110  (tasks have no event)
+            await asyncio.sleep(0.01)
+        assert generator.sessions == 0
+        assert not await store.redis.exists(LIVE_SESSIONS)
+
+
 async def test_a_pause_before_the_first_fragment_comes_after_it(store: Store, tmp_path: Path) -> None:
     rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
