@@ -79,8 +79,11 @@ class Page {
   #open(name, view, isOpen) {
     this.#parts[name].hidden = !isOpen;
     this.#parts[`${name}-toggle`].setAttribute("aria-expanded", String(isOpen));
-    if (isOpen) view.open();
-    else if (view === this.#clip) this.#timeLine.range = null;
+    if (isOpen) {
+      view.open();
+      this.#parts[name].scrollIntoView({ block: "nearest" });
+    }
+    if (!isOpen && view === this.#clip) this.#timeLine.range = null;
   }
 
   #complain(problem = null) {
@@ -132,8 +135,8 @@ class Page {
     pauseButton.textContent = session?.status === "paused" ? "Resume" : "Pause";
     pauseButton.disabled = !["live", "paused"].includes(session?.status);
     document.title = session ? `${session.prompt} · ${TITLE}` : TITLE;
-    const offers = { idle: this.#model.examples, over: this.#model.examples, live: steers ? this.#model.follow_ups : [] };
-    this.#box.suggest(offers[view] ?? []);
+    const { examples, follow_ups: followUps } = this.#model;
+    this.#box.suggest({ idle: examples, over: examples.slice(0, 3), live: steers ? followUps : [] }[view] ?? []);
     if (view === "over" && before !== "over") {
       if (session.status === "failed" && !this.#box.text) this.#box.text = session.prompt;
       // Who reads elsewhere stays there; who was at a button that is gone now can type on.

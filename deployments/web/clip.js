@@ -86,7 +86,7 @@ export class Clip extends EventTarget {
     this.#say("");
     try {
       const made = await this.#made(id, { format: this.#format.value, from, to }, signal);
-      if (made) this.#offer(id, made, from, to);
+      if (made) this.#offer(id, made);
     } catch (error) {
       if (!signal.aborted) this.#say(error.message);
       if (!(error instanceof Problem) && !signal.aborted) throw error;
@@ -102,7 +102,7 @@ export class Clip extends EventTarget {
   async #made(id, fields, signal) {
     let made = await createExport(id, fields);
     while (!signal.aborted) {
-      if (made.status === "done") return made;
+      if (made.status === "completed") return made;
       if (made.status === "failed") throw new Problem(0, "export-failed", made.reason);
       this.#progress.value = made.progress;
       await pause(ASK_MS, signal);
@@ -110,8 +110,9 @@ export class Clip extends EventTarget {
     }
   }
 
-  #offer(id, made, from, to) {
-    const name = `longlive-${clockTime(from)}-${clockTime(to)}.${made.format}`.replaceAll(":", ".");
+  #offer(id, made) {
+    const [from, to] = [made.start_seconds, made.end_seconds].map((seconds) => clockTime(seconds).replaceAll(":", "."));
+    const name = `longlive-${from}-${to}.${made.format}`;
     const link = element("a", { href: pathOf(id, `/exports/${made.id}/content`), download: name });
     link.textContent = `Download ${name}`;
     this.#say("", link);

@@ -14,7 +14,7 @@ export class Filmstrip {
     this.#strip = strip;
   }
 
-  /** `[{seconds, url}]`, oldest first. */
+  /** `[{media_seconds, url}]`, oldest first. */
   set thumbnails(thumbnails) {
     this.#thumbnails = thumbnails;
   }
@@ -30,12 +30,12 @@ export class Filmstrip {
     const least = (this.#strip.clientHeight * this.shape * 0.75) / scale; // seconds between two pictures
     const chosen = [];
     for (const thumbnail of this.#thumbnails) {
-      if (!chosen.length || thumbnail.seconds - chosen.at(-1).seconds >= least) chosen.push(thumbnail);
+      if (!chosen.length || thumbnail.media_seconds - chosen.at(-1).media_seconds >= least) chosen.push(thumbnail);
     }
     const inView = new Set();
-    chosen.forEach(({ seconds, url }, index) => {
+    chosen.forEach(({ media_seconds: seconds, url }, index) => {
       const from = seconds * scale;
-      const to = (chosen[index + 1]?.seconds ?? Math.max(edge, seconds)) * scale;
+      const to = (chosen[index + 1]?.media_seconds ?? Math.max(edge, seconds)) * scale;
       if (to < left || from > right) return;
       inView.add(url);
       const frame = this.#frame(url);

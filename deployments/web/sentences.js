@@ -3,7 +3,6 @@
 import { clockTime } from "./element.js";
 
 const ENDINGS = {
-  requested: "It was ended here or by its creator.",
   unwatched: "Nobody was watching.",
   stopped: "The service was stopped.",
   finished: "It has the length that was asked for.",
@@ -23,7 +22,8 @@ const PLAYING = {
  */
 export function tell(session, { player, lost, slow, pausing, mine, shown }) {
   if (session?.status === "ended") {
-    const why = ENDINGS[session.reason] ?? session.reason;
+    const endings = { ...ENDINGS, requested: mine ? "You ended it." : "Its creator ended it." };
+    const why = endings[session.reason] ?? session.reason;
     return ["ended", `Ended at ${clockTime(session.media_seconds)}`, `${why} Type a prompt to start another video.`];
   }
   if (session?.status === "failed") {

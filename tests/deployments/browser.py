@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import torch
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import BrowserContext, Page, async_playwright
 from torch import Tensor
 
 # A browser that stands alone: no display, no sandbox (tests may run as root), no calls of its own.
@@ -23,7 +23,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SPAN_SECONDS = 40  # of video on the track
+SPAN_SECONDS = 40  # of video in view on the time line, until somebody zooms
 GRAB = """async ([count, width, height]) => {
     const video = document.querySelector("video");
     const canvas = Object.assign(document.createElement("canvas"), {width, height});
@@ -82,10 +82,30 @@ class Watcher:
         """Prompts in the list, oldest first."""
         return (await self.page.locator("#prompts q").all_inner_texts())[::-1]
 
+    async def token(self) -> str:
+        """What lets this browser steer its session."""
+        return await self.page.evaluate(
+            "(id) => JSON.parse(localStorage[`longlive.control.${id}`]).token", self.session
+        )
+
     async def marker_seconds(self, text: str) -> float:
-        """Media time at which a prompt begins on the track, which has not begun to move yet."""
-        left: str = await self.page.locator(".segment").filter(has_text=text).evaluate("(s) => s.style.left")
-        return float(left.removesuffix("%")) / 100 * SPAN_SECONDS
+        """Media time at which a prompt begins on the time line."""
+        marker = self.page.locator(".segment").filter(has_text=text)
+        pixels = await marker.evaluate("(s) => parseFloat(s.style.left) / document.getElementById('reel').clientWidth")
+        return pixels * SPAN_SECONDS
+
+    async def tab_to(self, selector: str, most: int = 60) -> None:
+        """Press Tab until an element that matches has the focus."""
+        for _ in range(most):
+            if await self.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"Tab never came to {selector}")
+
+    async def statistic(self, name: str) -> str:
+        """A number of the statistics, which are open."""
+        line = self.page.locator("#statistics div").filter(has_text=name)
+        return await line.locator("dd").inner_text()
 
     async def pictures(self, count: int, width: int = 64, height: int = 64) -> Tensor:
         """The next pictures of the video as it is shown: uint8 [count, 3, height, width]."""
@@ -94,16 +114,28 @@ class Watcher:
         return torch.stack(pixels).view(count, height, width, 4)[..., :3].permute(0, 3, 1, 2).contiguous()
 
 
+async def open_tab(context: BrowserContext, url: str) -> Watcher:
+    """Another tab of a browser that is open."""
+    page = await context.new_page()
+    page.set_default_timeout(60_000)
+    watcher = Watcher(page)
+    await page.goto(url)
+    return watcher
+
+
 @asynccontextmanager
-async def watching(chromium: str, url: str, **context: Any) -> AsyncIterator[Watcher]:
-    """A fresh browser at `url`; `context` as for `Browser.new_context`."""
+async def browsing(chromium: str, **context: Any) -> AsyncIterator[BrowserContext]:
+    """A fresh browser without a tab; `context` as for `Browser.new_context`."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         try:
-            page = await (await browser.new_context(**context)).new_page()
-            page.set_default_timeout(60_000)
-            watcher = Watcher(page)
-            await page.goto(url)
-            yield watcher
+            yield await browser.new_context(**context)
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def watching(chromium: str, url: str, **context: Any) -> AsyncIterator[Watcher]:
+    """A fresh browser at `url`; `context` as for `Browser.new_context`."""
+    async with browsing(chromium, **context) as browser:
+        yield await open_tab(browser, url)

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from api_parts import Parts, client_of
+from browser import Watcher, watching
 from redis_store import Store
 from service_client import PROMPT, Client
 from service_process import ServiceProcess
@@ -16,6 +17,7 @@ from deployments.leases import Leases
 from deployments.redis_server import RedisServer
 from deployments.store import connect
 from deployments.timeline import Timeline
+from tests.support import find_chromium
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +74,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 async def client(service: ServiceProcess) -> AsyncIterator[Client]:
     async with Client(base_url=service.url, timeout=40.0) as client:
         yield client
+
+
+@pytest.fixture
+async def watcher(service: ServiceProcess, client: Client) -> AsyncIterator[Watcher]:
+    """Somebody who has just opened the page; what they started last is ended."""
+    async with watching(find_chromium(), service.url) as watcher:
+        yield watcher
+        if watcher.session:
+            client.tokens[watcher.session] = await watcher.token()
+            await client.end(watcher.session)
+    assert not watcher.faults

@@ -19,12 +19,17 @@ PR_SET_PDEATHSIG = 1
 
 
 class ServiceProcess:
-    """The shipped model on two generators with two slots each; its output goes to `folder`."""
+    """The shipped model on two generators with two slots each; its output goes to `folder`.
 
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    One with the folder and the port of another that has stopped goes on with its sessions.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        if port is None:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         command = [sys.executable, "-u", "-c", "from deployments.cli import main; main()", "serve"]
@@ -65,6 +70,10 @@ class ServiceProcess:
     def kill(self, of: str) -> None:
         """End one process, whose command line contains `of`, as a crash would."""
         os.kill(self.processes(of)[0], signal.SIGKILL)
+
+    def crash(self) -> None:
+        """End it and all that it has started, as a power cut would."""
+        self._kill_all(self.processes())
 
     def interrupt(self) -> tuple[int, list[int]]:
         """Ctrl-C, which a terminal sends to the whole group. Gives the exit status and what is left running."""

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from browser import Watcher, watching
+from browser import Watcher
 from service_client import Client
-from service_process import ServiceProcess
 
 from longlive.tiny import readouts
-from tests.support import find_chromium
 
 PROMPT = "a red ball hops in a meadow by day in clear weather"
 FOLLOW_UP = "a red ball hops in the city at night in clear weather"
-
-
-@pytest.fixture
-async def watcher(service: ServiceProcess, client: Client) -> AsyncIterator[Watcher]:
-    """Somebody who has just opened the page; what they started is ended."""
-    async with watching(find_chromium(), service.url) as watcher:
-        yield watcher
-        if watcher.session:
-            await client.end(watcher.session)
-    assert not watcher.faults
 
 
 async def test_typing_a_prompt_starts_a_video_that_moves(watcher: Watcher) -> None:
@@ -80,12 +67,13 @@ async def test_the_end_leaves_the_focus_where_its_reader_is(watcher: Watcher, cl
     await watcher.watch_until(0.5)
     await watcher.page.locator("#prompts").focus()
     assert watcher.session is not None
+    client.tokens[watcher.session] = await watcher.token()
     await client.end(watcher.session)
     await watcher.status("^Ended")
     assert await watcher.page.evaluate("document.activeElement.id") == "prompts"
 
 
-async def test_a_reload_goes_on_with_the_same_video(watcher: Watcher) -> None:
+async def test_a_reload_goes_on_with_the_same_video_and_steers_it(watcher: Watcher) -> None:
     await watcher.say(PROMPT)
     await watcher.watch_until(1.0)
     await watcher.say(FOLLOW_UP)
@@ -95,6 +83,8 @@ async def test_a_reload_goes_on_with_the_same_video(watcher: Watcher) -> None:
     await watcher.watch_until(seconds + 1.5)
     assert watcher.session == session
     assert await watcher.prompts() == [PROMPT, FOLLOW_UP]
+    await watcher.say("it starts to snow")
+    await watcher.sees("#prompts li[data-current] q", "it starts to snow")
 
 
 async def test_everything_works_without_a_mouse(watcher: Watcher, client: Client) -> None:
@@ -103,10 +93,7 @@ async def test_everything_works_without_a_mouse(watcher: Watcher, client: Client
     await watcher.watch_until(0.5)
     session = watcher.session
     assert session is not None
-    for _ in range(12):
-        await page.keyboard.press("Tab")
-        if await page.evaluate("document.activeElement.id") == "end":
-            break
+    await watcher.tab_to("#end")
     await page.keyboard.press("Enter")
     await watcher.status("^Ended")
     assert (await client.get(f"/v1/sessions/{session}")).json()["reason"] == "requested"
@@ -133,15 +120,16 @@ async def test_unknown_words_are_told_beside_their_prompt(watcher: Watcher) -> N
     await watcher.sees("#prompts li:has-text('walrus') .warning", "'walrus'")
 
 
-async def test_a_full_service_says_when_to_come_back(watcher: Watcher, client: Client) -> None:
+async def test_who_finds_the_service_full_waits_for_a_place_and_gets_it(watcher: Watcher, client: Client) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(4):
             created = await stack.enter_async_context(client.session())
             # What nobody watches gives its slot back, maybe before the page has asked for one.
             stack.callback(asyncio.create_task(client.watch(created["id"], 1000)).cancel)
         await watcher.say(PROMPT)
-        await watcher.sees("#notice", "Try again in")
-        assert await watcher.page.input_value("#prompt") == PROMPT, "what was typed is kept for the next try"
+        await watcher.status("number 1 in the queue")
+        await client.end(created["id"])
+        await watcher.watch_until(0.5)
 
 
 async def test_a_session_that_does_not_exist_is_told(watcher: Watcher) -> None:
