@@ -126,11 +126,13 @@ class Hub:
                 while not channel.session.status.over:
                     owner = _owner(channel.session)
                     fed = await (self._feed(channel, owner) if owner else self._news(channel.session))
-                    if not fed:
-                        await asyncio.sleep(wait)
-                    wait = self._retry_s if fed else min(2 * wait, self._most_retry_s)
                     if not await self._look(channel):
                         return
+                    if fed:
+                        wait = self._retry_s
+                    elif _owner(channel.session) == owner:  # it is not over, and there is nobody else to turn to
+                        await asyncio.sleep(wait)
+                        wait = min(2 * wait, self._most_retry_s)
             finally:
                 channel.ring.close()
 
