@@ -18,6 +18,7 @@ from deployments.client_errors import ApiError
 from deployments.entries import PromptApplied, SessionEnded
 from deployments.session import Session
 
+SECONDS = 120.0
 T = TypeVar("T")
 
 
@@ -41,7 +42,7 @@ def test_a_program_begins_steers_watches_and_keeps_a_video(service: ServiceProce
                 break
         assert sum(len(frames) for frames in pictures) == 9 + 5 * 12
         assert asked is not None
-        applied = session.wait_applied(asked.prompt_id, timeout=30)
+        applied = session.wait_applied(asked.prompt_id, timeout=SECONDS)
         assert applied.frame is not None
         assert applied.frame >= asked.earliest_frame
         (late,) = (receipt for receipt in session.prompts() if receipt.text == "it snows")
@@ -57,11 +58,11 @@ def test_a_program_begins_steers_watches_and_keeps_a_video(service: ServiceProce
             times = [frame.pts for frame in container.decode(video=0)]
         assert times == [1000 * number for number in range(saved.frames)]
         session.pause()
-        paused = session.wait("paused", timeout=30)
+        paused = session.wait("paused", timeout=SECONDS)
         assert session.resume().status == "live"
         assert session.state().frames >= paused.frames
         session.end()
-        assert session.wait("ended", timeout=30).reason == "requested"
+        assert session.wait("ended", timeout=SECONDS).reason == "requested"
         kinds = [entry.type for entry in session.timeline()]
         assert kinds == [entry.type for entry in watcher.events()]
         assert [kind for kind in kinds if kind.startswith("session.")] == [
@@ -76,7 +77,7 @@ async def test_a_program_that_awaits_follows_a_video_while_it_steers_it(service:
         seen = asyncio.create_task(_all(session.fragments()))
         told = asyncio.create_task(_all(session.updates()))
         asked = await session.prompt("it rains")
-        applied = await session.wait_applied(asked.prompt_id, timeout=30)
+        applied = await session.wait_applied(asked.prompt_id, timeout=SECONDS)
         assert [fragment.chunk for fragment in await seen] == [0, 1, 2, 3, 4, 5]
         entries = [update for update in await told if not isinstance(update, Session)]
         assert any(isinstance(update, Session) and update.status == "live" for update in await told)
@@ -106,7 +107,7 @@ async def test_a_prompt_that_was_sent_twice_counts_once(service: ServiceProcess)
         assert [receipt.prompt_id for receipt in await session.prompts()] == [asked.prompt_id]
         assert [view.id async for view in client.sessions(labels={"lost": "once"})] == [session.id]
         await session.end()
-        await session.wait("ended", timeout=30)
+        await session.wait("ended", timeout=SECONDS)
     assert len(seen) == 2
 
 

@@ -24,6 +24,7 @@ from deployments.entries import PromptRequested
 from deployments.receipts import PromptStatus, Receipt
 from tests.test_cli import run
 
+SECONDS = 120.0
 PROMPT = "a red ball moves left in the desert"
 
 
@@ -41,11 +42,11 @@ class Shell:
         assert (code, err) == (0, "")
         return json.loads(out)
 
-    def begun(self, *arguments: object) -> subprocess.Popen[str]:
+    def begun(self, *arguments: object, to: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """The same in a process of its own."""
         program = "from deployments.cli import main; main()"
         command = [sys.executable, "-c", program, "sessions", *map(str, arguments), "--url", self.url]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stdout=to, stderr=to, text=True)
 
 
 @pytest.fixture(autouse=True)
@@ -60,13 +61,14 @@ def shell(capsys: pytest.CaptureFixture[str], service: ServiceProcess) -> Shell:
 
 @pytest.fixture
 def sid(shell: Shell) -> Iterator[str]:
-    """A session that was created here, ended afterwards."""
+    """A session that was created here, and that somebody watches, so that it goes on; ended afterwards."""
     created = shell.json("create", PROMPT, "--label", "show=demo", "--seed", 7)
-    yield created["id"]
-    with Client(shell.url) as client:
+    with Client(shell.url) as client, shell.begun("watch", created["id"], to=subprocess.DEVNULL) as watching:
+        yield created["id"]
         session = client.session(created["id"], created["control_token"])
         session.end()
         session.wait("ended", "failed")
+        watching.wait(SECONDS)
 
 
 def frames_in(path: Path) -> list[int]:
@@ -114,9 +116,10 @@ def test_who_created_a_session_steers_it_and_nobody_else(
 
 def test_a_watcher_sees_what_becomes_of_a_prompt_and_keeps_the_video(shell: Shell, sid: str, tmp_path: Path) -> None:
     out = tmp_path / "clip.mp4"
-    with shell.begun("watch", sid, "--seconds", 4, "--out", out) as watching:
+    with shell.begun("watch", sid, "--out", out) as watching:
         code, said, _ = shell("prompt", sid, "a blue cube at night", "--wait")
-        told, _ = watching.communicate(timeout=60)
+        assert shell("end", sid)[0] == 0
+        told, _ = watching.communicate(timeout=SECONDS)
     assert (code, watching.returncode) == (0, 0)
     prompt_id, applied, *_ = said.split()
     assert applied == "applied"
@@ -125,8 +128,8 @@ def test_a_watcher_sees_what_becomes_of_a_prompt_and_keeps_the_video(shell: Shel
     assert told.splitlines()[0] == f"created: {PROMPT}"
     frames = frames_in(out)
     assert frames == list(range(len(frames)))
-    assert len(frames) >= 64
-    assert told.splitlines()[-1] == f"{out}: {len(frames)} frames"
+    saved, ended = sorted(told.splitlines()[-2:])
+    assert (saved, ended) == (f"{out}: {len(frames)} frames", "ended: requested")
 
 
 def test_a_paused_video_stands_still_and_goes_on(shell: Shell, sid: str) -> None:
@@ -147,8 +150,11 @@ def test_a_watcher_prints_a_document_on_each_line(shell: Shell, sid: str, tmp_pa
     assert code == 0
     assert lines[0]["type"] == "session.created"
     fragments = [line for line in lines if line["type"] == "fragment"]
-    assert [line["chunk"] for line in fragments] == [0, 1, 2]
-    assert lines[-1] == {"type": "saved", "path": str(out), "frames": 33, "skipped": 0}
+    first = fragments[0]["chunk"]
+    assert [line["chunk"] for line in fragments] == list(range(first, first + len(fragments)))
+    frames = sum(line["frames"] for line in fragments)
+    assert lines[-1] == {"type": "saved", "path": str(out), "frames": frames, "skipped": 0}
+    assert 24 <= frames < 24 + 12
 
 
 def test_a_watcher_that_is_stopped_leaves_a_file_that_plays(shell: Shell, sid: str, tmp_path: Path) -> None:
@@ -158,7 +164,7 @@ def test_a_watcher_that_is_stopped_leaves_a_file_that_plays(shell: Shell, sid: s
         while json.loads(watching.stdout.readline())["type"] != "fragment":
             pass
         watching.send_signal(signal.SIGINT)
-        _, err = watching.communicate(timeout=30)
+        _, err = watching.communicate(timeout=SECONDS)
     assert (watching.returncode, err) == (130, "")
     assert frames_in(out)[:9] == list(range(9))
 
@@ -171,16 +177,16 @@ def test_a_watcher_ends_with_the_video_and_says_why(shell: Shell) -> None:
 
 
 def test_a_recorded_video_is_rendered_offline_and_exported(shell: Shell, tmp_path: Path) -> None:
-    options = ("--offline", "--seconds", 6, "--switch", "3:it snows", "--metadata", '{"scene": 3}')
+    options = ("--offline", "--seconds", 3, "--switch", "1.5:it snows", "--metadata", '{"scene": 3}')
     created = shell.json("create", PROMPT, *options)
     sid = created["id"]
     assert (created["pace"], created["record"], created["metadata"]) == ("offline", True, {"scene": 3})
     with Client(shell.url) as client:
-        client.session(sid).wait("ended", timeout=60)
+        client.session(sid).wait("ended", timeout=SECONDS)
     whole, clip = tmp_path / "whole.mp4", tmp_path / "clip.gif"
     made = shell.json("export", sid, "--out", whole)
     assert frames_in(whole) == list(range(made["frames"]))
-    assert made["frames"] >= 96
+    assert made["frames"] >= 48
     code, said, _ = shell("export", sid, "--out", clip, "--from", 1, "--to", 2)
     assert code == 0
     assert said.startswith(f"{clip}: ")
