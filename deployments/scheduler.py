@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from deployments.playout import PlayoutClock
@@ -40,6 +40,8 @@ class Job:
     """Start it early if that makes nobody late: a first chunk, an unpaced session."""
     served: float = -math.inf
     """When the session last gave the device back; among equals the one that waited longest is first."""
+    plays: float = math.inf
+    """Of an eager one: seconds after it is made at which the next one of the session is due."""
     tenant: str = ""
     """Whose session it is. Nobody's: it stands for itself."""
     weight: float = 1.0
@@ -81,11 +83,14 @@ def paced_job(
     already. A later one is released when the chunk before it is due: at most one chunk is ever out and not yet due.
     """
     if chunk == first:
-        patience = 2 * chunk_frames(1) / clock.fps
-        return Job(sid, -math.inf, asked + patience, cost, eager=True, served=served, tenant=tenant, weight=weight)
-    release = clock.due(chunk_first_frame(chunk - 1), now)
+        due, plays = asked + 2 * chunk_frames(1) / clock.fps, chunk_frames(first) / clock.fps
+        return Job(sid, -math.inf, due, cost, eager=True, served=served, plays=plays, tenant=tenant, weight=weight)
     # The chunk before has to play first. When that one is late and not out yet, the clock does not know so.
     played = served + chunk_frames(chunk - 1) / clock.fps
+    if chunk == first + 1 and clock.watched and clock.due(0, now) == math.inf:
+        # The first chunk is on its way, and starts the clock. Who has room for others must know what comes then.
+        return Job(sid, served + delivery, played, cost, served=served, tenant=tenant, weight=weight)
+    release = clock.due(chunk_first_frame(chunk - 1), now)
     due = max(clock.due(chunk_first_frame(chunk), now), played) - delivery
     return Job(sid, release, due, cost, served=served, tenant=tenant, weight=weight)
 
@@ -114,7 +119,7 @@ def decide(jobs: Sequence[Job], now: float, *, spare: float = 0.0) -> Start | Wa
     """
     ready = [job for job in jobs if job.release <= now]
     eager = _first_eager(ready, now)
-    if eager is not None and now + eager.cost <= latest_start((job for job in jobs if job is not eager), spare=spare):
+    if eager is not None and _has_room(eager, jobs, now, spare):
         return Start(eager.sid)
     due = [job for job in ready if job.due < math.inf]
     latest = latest_start(jobs, spare=spare)
@@ -122,6 +127,13 @@ def decide(jobs: Sequence[Job], now: float, *, spare: float = 0.0) -> Start | Wa
     if due and (eager is not None or now >= latest):
         return Start(_first_due(due, [job for job in jobs if job.due < math.inf], now).sid)
     return Wait(min((time for time in (latest, *(job.release for job in jobs)) if time > now), default=math.inf))
+
+
+def _has_room(eager: Job, jobs: Sequence[Job], now: float, spare: float) -> bool:
+    """Whether nobody is late for it, and it goes on in time itself."""
+    made = now + eager.cost
+    follower = replace(eager, due=made + eager.plays)
+    return made <= latest_start((follower if job is eager else job for job in jobs), spare=spare)
 
 
 def _first_eager(ready: Sequence[Job], now: float) -> Job | None:
