@@ -30,3 +30,8 @@ class InitSegment:
     data: bytes
     codec: str
     config_hash: str
+
+    @property
+    def media_type(self) -> str:
+        """What tells a player the codec, MSE's above all."""
+        return f'video/mp4; codecs="{self.codec}"'

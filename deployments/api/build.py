@@ -12,7 +12,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from deployments.api import errors, events, history, hls, lifecycle, media, prompts, sessions
+from deployments.api import errors, events, history, hls, lifecycle, media, prompts, recording, sessions, websocket
 from deployments.api.body import BodyGuard
 from deployments.api.idempotency import Idempotent
 from deployments.api.models import Health
@@ -28,8 +28,10 @@ ROUTES = (
     lifecycle.routes,
     history.routes,
     events.routes,
+    websocket.routes,
     media.routes,
     hls.routes,
+    recording.routes,
 )
 
 

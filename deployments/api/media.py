@@ -43,7 +43,7 @@ def routes(services: Services) -> APIRouter:
     async def init(sid: str) -> Response:
         """What a player needs before the first fragment. The media type names the codec for MSE."""
         segment = await init_of(await services.timeline.session(sid))
-        return Response(segment.data, media_type=_media_type(segment), headers={"Cache-Control": "max-age=3600"})
+        return Response(segment.data, media_type=segment.media_type, headers={"Cache-Control": "max-age=3600"})
 
     @api.get(
         "/fragments",
@@ -97,14 +97,10 @@ def routes(services: Services) -> APIRouter:
         # The start of it: `LiveStream`, in the proxy, goes on with fragments.
         with about(sid):
             segment = await init_of(await watchable(services, sid))
-        return Response(segment.data, media_type=_media_type(segment), headers=HEADERS)
+        return Response(segment.data, media_type=segment.media_type, headers=HEADERS)
 
     return api
 
 
 def _nothing_yet() -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
-
-
-def _media_type(segment: InitSegment) -> str:
-    return f'video/mp4; codecs="{segment.codec}"'

@@ -26,27 +26,27 @@ LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-
 LabelValue = Annotated[str, StringConstraints(max_length=128)]
 
 
-class _Request(BaseModel):
+class RequestModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class _Answer(BaseModel):
+class AnswerModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AtSeconds(_Request):
+class AtSeconds(RequestModel):
     """A time of the video, rounded up to the next chunk."""
 
     seconds: float = Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False, examples=[12.5])
 
 
-class AtFrame(_Request):
+class AtFrame(RequestModel):
     """A frame of the video, rounded up to the first of a chunk."""
 
     frame: int = Field(ge=0, le=MAX_FRAME, examples=[200])
 
 
-class AddPrompt(_Request):
+class AddPrompt(RequestModel):
     """What the video shows from some time on."""
 
     text: PromptText = Field(description="What the video shows from then on.", examples=["it starts to rain"])
@@ -81,14 +81,14 @@ class TimedPrompt(AddPrompt):
     at: AtSeconds | AtFrame
 
 
-class Size(_Request):
+class Size(RequestModel):
     """Pixels of a picture."""
 
     width: int = Field(gt=0, le=8192)
     height: int = Field(gt=0, le=8192)
 
 
-class CreateSession(_Request):
+class CreateSession(RequestModel):
     """A new video."""
 
     prompt: PromptText = Field(description="What the video shows.", examples=["a red ball bounces on a beach at night"])
@@ -128,7 +128,7 @@ class CreateSession(_Request):
         return self
 
 
-class Links(_Answer):
+class Links(AnswerModel):
     """Paths of a session's resources."""
 
     self: str
@@ -171,7 +171,7 @@ class CreatedSession(SessionView):
     warnings: tuple[str, ...] = Field((), description="Words of the prompt that the model does not know.")
 
 
-class SessionPage(_Answer):
+class SessionPage(AnswerModel):
     data: list[SessionView]
     has_more: bool
     next: str | None = Field(description="Pass as `after` to go on; null at the end.")
@@ -183,19 +183,19 @@ class PromptAccepted(Receipt):
     earliest_frame: int = Field(description="No frame before this one follows the prompt; `prompt.applied` names it.")
 
 
-class PromptList(_Answer):
+class PromptList(AnswerModel):
     """Every follow-up prompt of a session, in the order in which they were accepted."""
 
     data: list[Receipt]
 
 
-class TimelinePage(_Answer):
+class TimelinePage(AnswerModel):
     data: list[Entry]
     has_more: bool
     next: str | None = Field(description="Pass as `after` to go on; null when there is nothing yet.")
 
 
-class ChunkPage(_Answer):
+class ChunkPage(AnswerModel):
     """What each chunk cost and how early it was, oldest first; only the last thousand or so are kept."""
 
     data: list[Chunk]
@@ -203,11 +203,11 @@ class ChunkPage(_Answer):
     next: str | None = Field(description="Pass as `after` to go on; null when there is nothing yet.")
 
 
-class Health(_Answer):
+class Health(AnswerModel):
     status: str
 
 
-class Problem(_Answer):
+class Problem(AnswerModel):
     """RFC 9457. `code` is stable and for programs; `detail` is for people and says what to do."""
 
     type: str

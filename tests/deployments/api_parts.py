@@ -185,7 +185,8 @@ async def served(parts: Parts) -> AsyncIterator[str]:
     """The API as a server that runs; gives its host and port."""
     services = parts.services()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(build_api(services, no_lifespan), lifespan="off", log_level="error")
+        api = build_api(services, no_lifespan)
+        config = uvicorn.Config(api, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
         try:
