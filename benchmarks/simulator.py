@@ -62,6 +62,7 @@ class Session:
     published: int = 0
     stalls: int = 0
     stalled_seconds: float = 0.0
+    longest_stall: float = 0.0
     last: float = math.nan
     longest: float = 0.0
 
@@ -98,6 +99,7 @@ class Session:
         if gap and self.live:
             self.stalls += 1
             self.stalled_seconds += gap
+            self.longest_stall = max(self.longest_stall, gap)
         if self.published:
             self.longest = max(self.longest, now - self.last)
         self.published += 1
@@ -106,7 +108,7 @@ class Session:
     def forget(self) -> None:
         """Count from here on."""
         self.published = self.stalls = 0
-        self.stalled_seconds = self.longest = 0.0
+        self.stalled_seconds = self.longest_stall = self.longest = 0.0
 
 
 class Device:
