@@ -50,6 +50,7 @@ numbers: .venv/.installed
 	$(BIN)/python benchmarks/window.py --json --plot docs/window.png > docs/numbers/window.json
 	$(BIN)/python benchmarks/seam.py --json --plot docs/seam.png > docs/numbers/seam.json
 	$(BIN)/python benchmarks/serve.py --json > docs/numbers/serve.json
+	$(BIN)/python benchmarks/viewers.py --json > docs/numbers/viewers.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
 numbers-long: .venv/.installed

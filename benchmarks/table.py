@@ -16,9 +16,9 @@ from report import ROOT
 
 BEGIN, END = "<!-- numbers: written by benchmarks/table.py -->", "<!-- end of numbers -->"
 EVAL = "`longlive eval tiny --json`"
-ENGINE, SERVE, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU = (
+ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU = (
     f"`benchmarks/{name}.py --json`"
-    for name in ("engine", "serve", "length", "window", "seam", "quantization", "decoders", "gpu")
+    for name in ("engine", "serve", "viewers", "length", "window", "seam", "quantization", "decoders", "gpu")
 )
 Rows = Iterator[tuple[str, str, str]]
 
@@ -67,6 +67,24 @@ def _serve(document: dict[str, Any]) -> Rows:
     reader = results["stopped_reader"]
     growth = f"{reader['proxy_and_ingress_growth_mib']:+.0f} MiB over {reader['chunks_meanwhile']} chunks"
     yield f"proxy and ingress memory, {reader['seconds']:.0f} s of a reader that stopped", growth, SERVE
+
+
+def _viewers(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    many, each = results["many_viewers"], results["each_viewer"]
+    upstreams = many["upstreams_opened"]
+    late = f"{100 * many['late_or_skipped_share']:.2g} % of {many['fragments_delivered']}"
+    what = f"{many['viewers']} viewers of one session, a chunk of cushion: fragments late or skipped"
+    yield what, f"{late}; {upstreams} upstream{'' if upstreams == 1 else 's'}", VIEWERS
+    behind = many["behind_the_first_viewer_ms"]
+    yield "a fragment behind the first viewer's", f"{behind['median']} ms (99 %: {behind['p99']})", VIEWERS
+    cpu, kib = each["cores"], each["kib"]
+    cost = f"{100 * cpu['all']:.2f} % of a core ({100 * cpu['proxy']:.2f} proxy, {100 * cpu['ingress']:.2f} ingress)"
+    yield "each viewer's CPU in the service", cost, VIEWERS
+    yield "each viewer's memory: proxy, ingress", f"{kib['proxy']} KiB, {kib['ingress']} KiB", VIEWERS
+    if paused := results.get("paused"):
+        cores = f"{paused['cores_with']['all']:.2f} cores, without them {paused['cores_without']['all']:.2f}"
+        yield f"the service with {paused['sessions']} paused sessions", cores, VIEWERS
 
 
 def _eval(document: dict[str, Any]) -> Rows:
@@ -164,6 +182,7 @@ def _gpu(document: dict[str, Any]) -> Rows:
 ROWS = {
     "engine": _engine,
     "serve": _serve,
+    "viewers": _viewers,
     "eval": _eval,
     "eval_switch": _eval_switch,
     "length": _length,

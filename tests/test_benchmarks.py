@@ -119,7 +119,19 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
         "difference_points_95": [-0.55, 0.15],
         "readouts": 1536,
     }
+    cores = {"proxy": 0.0001, "ingress": 0.0, "all": 0.00021}
     results = {
+        "viewers": {
+            "many_viewers": {
+                "viewers": 200,
+                "fragments_delivered": 5200,
+                "upstreams_opened": 1,
+                "late_or_skipped_share": 0.0012,
+                "behind_the_first_viewer_ms": {"median": 6, "p99": 29},
+            },
+            "each_viewer": {"cores": cores, "kib": {"proxy": 19, "ingress": 6}},
+            "paused": {"sessions": 500, "cores_with": {"all": 0.153}, "cores_without": {"all": 0.164}},
+        },
         "length": {
             "minutes": 60.009,
             "cost_over_young": trend(1.001, 1.002, -0.01, 0.012),
@@ -163,6 +175,11 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
     run(BENCHMARKS / "table.py", tmp_path, "--readme", readme)
     written = readme.read_text()
     for said in (
+        "| 0.12 % of 5200; 1 upstream |",
+        "| 6 ms (99 %: 29) |",
+        "| 0.02 % of a core (0.01 proxy, 0.00 ingress) |",
+        "| 19 KiB, 6 KiB |",
+        "500 paused sessions | 0.15 cores, without them 0.16 |",
         "| 1.001, 1.002 (-1.0 to +1.2 % an hour) |",
         "| 448 MiB, 448 MiB (-0.9 to +2.7 MiB an hour) |",
         "(a cut: 11.8) | 7.0, 7.1 |",
