@@ -65,8 +65,8 @@ class Generator:
 
     @property
     def free(self) -> float:
-        """The room for one more session, as `admission.free` says it."""
-        return 0.0 if self._closed else admission.free(self._capacity(), self._demands())
+        """The room for one more session, as `admission.free` says it: below 0 there is none."""
+        return -1.0 if self._closed else admission.free(self._capacity(), self._demands())
 
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
@@ -187,7 +187,8 @@ class Generator:
             self._wake.clear()
             self._stand_still()
             now = self._parts.clock()
-            match decide([job for owned in self._owned.values() if (job := owned.job(now, self._times))], now):
+            jobs = [job for owned in self._owned.values() if (job := owned.job(now, self._times))]
+            match decide(jobs, now, spare=self._times.switch.seconds):
                 case Start(sid):
                     with about(sid):
                         await self._render(self._owned[sid])

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,9 @@ from deployments.placement import Refusal
 from deployments.session import Session, chunk_first_frame, chunk_frames
 from deployments.video_config import VideoConfig
 from longlive.errors import SnapshotError
+from longlive.model import Model
+from longlive.snapshot import Snapshot
+from longlive.stream import VideoStream
 from longlive.switch import SwitchMode
 
 VIDEO = VideoConfig(width=16, height=16, fps=160)  # ten times as fast as is usual: a chunk lasts 75 ms
@@ -216,6 +220,29 @@ class Rig:
         async for _ in self.store.timeline.tail(sid):
             pass
         return await self.store.timeline.session(sid)
+
+
+@dataclass
+class TinyRig(Rig):
+    """The same with a real model, whose frames it keeps in the order in which they were made."""
+
+    model: Model = field(kw_only=True)
+    frames: list[Tensor] = field(default_factory=list)
+
+    async def encode_text(self, text: str) -> Tensor:
+        return self.model.encode([text])
+
+    async def encode_video(self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int) -> bytes:
+        self.frames.append(torch.from_numpy(frames))
+        return b""
+
+
+def tiny_rig(store: Store, folder: Path, model: Model, **how: Any) -> TinyRig:
+    def restore(data: bytes) -> Any:
+        return VideoStream.restore(model, Snapshot.unpack(data))
+
+    stream: Any = partial(VideoStream, model)
+    return TinyRig(store, MediaStore(str(folder)), stream, restore, model=model, **how)
 
 
 def rig(store: Store, folder: Path, **how: Any) -> Rig:

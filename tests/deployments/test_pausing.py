@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from generator_rig import FakeVideoStream, Rig, owns
+from generator_rig import FakeVideoStream, Rig, owns, tiny_rig
 from generator_rig import rig as make_rig
-from numpy.typing import NDArray
 from redis_store import Store
 from torch import Tensor
 
@@ -32,9 +29,7 @@ from deployments.media_store import MediaStore, StoreFull, StoreUnavailable
 from deployments.recording import recorded
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, SessionOver
-from deployments.video_config import VideoConfig
 from longlive.pipeline import load_model
-from longlive.snapshot import Snapshot
 from longlive.stream import VideoStream
 
 
@@ -285,38 +280,16 @@ async def test_a_session_is_taken_once(store: Store, tmp_path: Path) -> None:
 
 async def test_the_tiny_model_s_picture_goes_on_over_a_pause(store: Store, tmp_path: Path) -> None:
     model = load_model("tiny", torch.float32, "cpu")
-    video: list[Tensor] = []
-
-    class TinyRig(Rig):
-        async def encode_text(self, text: str) -> Tensor:
-            return model.encode(["a red ball moves left on the grass, day"])
-
-        async def encode_video(self, _: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int) -> bytes:
-            video.append(torch.from_numpy(frames).float())
-            return b""
-
-    first, second = (
-        TinyRig(
-            store,
-            MediaStore(str(tmp_path)),
-            stream=partial(VideoStream, model),  # type: ignore[arg-type]
-            restore=lambda data: VideoStream.restore(model, Snapshot.unpack(data)),  # type: ignore[arg-type,return-value]
-            name=name,
-        )
-        for name in ("r", "r2")
-    )
+    first, second = (tiny_rig(store, tmp_path, model, name=name) for name in ("r", "r2"))
     async with first.running():
-        config = model.config
-        await first.begin(
-            "s", pace="offline", max_seconds=1e6, width=config.width, height=config.height, fps=config.fps
-        )
+        await first.begin("s", pace="offline", max_seconds=1e6)
         await first.until_chunks("s", 6)
         paused = await pause(first)
     async with second.running() as generator:
         await generator.take("s")
         await second.until_chunks("s", paused.chunk + 2)
-        cut = VideoStream(model, await second.encode_text(""), seed=99).next_frames()[-1].float()
-    frames = torch.cat(video)
+        cut = VideoStream(model, await second.encode_text("a ball"), seed=99).next_frames()[-1].float()
+    frames = torch.cat([*first.frames, *second.frames]).float()
     change = frames.diff(dim=0).abs().mean(dim=(1, 2, 3))
     at_the_seam = change[paused.frame - 1].item()
     change[paused.frame - 1] = 0

@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from generator_rig import FakeVideoStream, Rig
+import torch
+from generator_rig import FakeVideoStream, Rig, tiny_rig
 from generator_rig import rig as make_rig
 from redis_store import Store
 from torch import Tensor
@@ -22,6 +23,7 @@ from deployments.entries import (
 )
 from deployments.receipts import NEVER, PromptStatus, Receipt, receipts
 from deployments.session import chunk_first_frame
+from longlive.pipeline import load_model
 from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
 
 
@@ -184,3 +186,16 @@ async def test_a_session_ended_before_it_began_ends_as_asked(store: Store, tmp_p
         await store.timeline.append_command("s", EndRequested())
         await generator.take("s")
         assert (await rig.over("s")).reason == "requested"
+
+
+async def test_the_same_seed_and_script_give_the_same_video_to_the_bit(store: Store, tmp_path: Path) -> None:
+    model = load_model("tiny", torch.float32, "cpu")
+    script = [asked("it rains", 2, "blend"), asked("a blue cube", 4, "cut"), asked("at night", 5)]
+    rig = tiny_rig(store, tmp_path, model)
+    async with rig.running():
+        for sid in ("s", "t"):
+            await rig.begin(sid, *script, seed=7, pace="offline", max_seconds=0.55)
+            await rig.over(sid)
+    once, again = rig.frames[: len(rig.frames) // 2], rig.frames[len(rig.frames) // 2 :]
+    assert torch.equal(torch.cat(once), torch.cat(again))
+    assert [entry.chunk for entry in await rig.all_of(PromptApplied, "t")] == [2, 4, 5]
