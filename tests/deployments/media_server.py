@@ -70,12 +70,6 @@ class Video:
             self.chunks += 1
             self.ring.publish(made)
 
-    async def play(self, count: int) -> None:
-        """The next chunks, in real time."""
-        for _ in range(count):
-            await self.make(1)
-            await asyncio.sleep(12 / CONFIG.fps)
-
     async def pause(self) -> None:
         where = {"chunk": self.chunks, "frame": self._frame, "media_seconds": self._frame / CONFIG.fps}
         await self._store.timeline.append_fact(self.sid, self._fence, SessionPaused(snapshot="memory://", **where))

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import av
 import httpx
 import pytest
-from browser import ARGUMENTS
 from media_server import MediaServer, serving
-from playwright.async_api import async_playwright
 from redis_store import Store
 from service_client import decode
-
-from tests.support import find_chromium, find_hls_js
 
 
 @pytest.fixture
@@ -185,54 +180,3 @@ async def test_a_paused_playlist_stays_what_it_was_and_an_ended_one_says_so(
     await video.end()
     assert (await last).text.endswith("1.m4s\n#EXT-X-ENDLIST\n")
     assert len((await http.get("hls/1.m4s")).content) > 0
-
-
-async def test_ffmpeg_plays_the_playlist_frame_by_frame_through_a_pause_to_the_end(server: MediaServer) -> None:
-    video = await server.video()
-    await video.start()
-
-    def play() -> list[int]:
-        with av.open(server.path("hls/live.m3u8"), timeout=60) as container:
-            return [round(frame.time * 16) for frame in container.decode(container.streams.video[0])]
-
-    playing = asyncio.create_task(asyncio.to_thread(play))
-    await video.play(6)
-    await video.pause()
-    await video.resume("second")
-    await video.play(5)
-    await video.end()
-    assert await playing == list(range(9 + 10 * 12))
-
-
-HLS_JS = """(url) => new Promise((resolve, reject) => {
-    const video = document.body.appendChild(Object.assign(document.createElement("video"), {muted: true}));
-    const hls = new Hls({lowLatencyMode: true, enableWorker: false, maxBufferHole: 0});
-    const seen = window.seen = {parts: [], errors: [], times: [], hls, video};
-    hls.on(Hls.Events.FRAG_BUFFERED, (_, {frag, part}) => seen.parts.push(part ? `${frag.sn}.${part.index}` : `${frag.sn}`));
-    hls.on(Hls.Events.ERROR, (_, {details, fatal}) => seen.errors.push(details + (fatal ? " (fatal)" : "")));
-    hls.on(Hls.Events.MANIFEST_PARSED, () => { video.play(); resolve(); });
-    hls.loadSource(url);
-    hls.attachMedia(video);
-})"""  # noqa: E501
-
-
-async def test_hls_js_plays_part_by_part_with_low_latency(server: MediaServer) -> None:
-    chromium, script = find_chromium(), find_hls_js()
-    video = await server.video()
-    await video.start()
-    await video.make(6)
-    playing = asyncio.create_task(video.play(1000))
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = await browser.new_page()
-        await page.goto(server.path("fragments?after=x"))  # any answer will do: a page of the same origin
-        await page.add_script_tag(path=script)
-        await page.evaluate(HLS_JS, server.path("hls/live.m3u8"))
-        by_part = "seen.parts.filter((name) => name.includes('.')).length >= 5"
-        await page.wait_for_function(f"seen.video.currentTime > 6 && {by_part}", timeout=60_000)
-        state = await page.evaluate("({errors: seen.errors, ranges: seen.video.buffered.length})")
-        playing.cancel()
-        await video.end()
-        await page.wait_for_function("seen.video.ended", timeout=60_000)
-        await browser.close()
-    assert state == {"errors": [], "ranges": 1}
