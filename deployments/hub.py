@@ -115,6 +115,10 @@ class Hub:
         if channel.pump:
             channel.pump.cancel()
         channel.ring.close()
+        self._forget(channel)
+
+    def _forget(self, channel: _Channel) -> None:
+        """Who comes from now on gets another."""
         if self._channels.get(channel.session.id) is channel:
             del self._channels[channel.session.id]
 
@@ -133,8 +137,12 @@ class Hub:
                     elif _owner(channel.session) == owner:  # it is not over, and there is nobody else to turn to
                         await asyncio.sleep(wait)
                         wait = min(2 * wait, self._most_retry_s)
+            except Exception:
+                log.exception("nothing feeds it any more; its viewers have to come again")
             finally:
                 channel.ring.close()
+                if not channel.session.status.over:
+                    self._forget(channel)
 
     async def _look(self, channel: _Channel) -> bool:
         """Ask the store what the session is now; the last answer holds while it is away. False: it is forgotten."""

@@ -262,6 +262,21 @@ async def test_a_session_that_the_store_forgot_is_over() -> None:
     await hub.close()
 
 
+async def test_a_fault_lets_the_viewers_go_and_who_comes_again_is_served() -> None:
+    service = FakeService()
+    service.now = ValueError("a state that nobody can read")
+    hub = service.hub()
+    service.queue.put_nowait(None)
+    async with hub.watch(SESSION) as ring:
+        assert await ring.next_after(-1) is None
+        assert hub.ring("s") is None
+        service.now = SESSION
+        service.queue.put_nowait(fragments(0))
+        async with hub.watch(SESSION) as another:
+            assert await another.next_after(-1) is not None
+    await hub.close()
+
+
 async def test_viewers_that_come_and_go_by_the_hundred_leave_one_upstream_and_nobody_behind() -> None:
     service = FakeService()
     hub = service.hub(keep_s=0.05)
