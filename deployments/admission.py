@@ -29,10 +29,11 @@ class Demand:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a replica can promise, as measured now: build it anew for each question, for `chunk_seconds` moves.
+    """What a replica can promise. Build it anew for each question: `chunk_seconds` is measured all the while.
 
-    `fps` is the model's, `frames` those of a chunk. `slots`, if an operator gave it, bounds all sessions instead
-    of `load`; `memory_slots` bounds them in any case. An empty device of a real replica should admit: both 1 or more.
+    It should be an estimate that moves slowly: who waits asks again and again, and a moment's low would let it in.
+    `fps` is the model's, `frames` those of a chunk. `slots`, if an operator gave it, bounds all sessions in place of
+    `load`; `memory_slots` bounds them in any case.
 
         capacity = Capacity(times.chunk.seconds, fps=video.fps, frames=chunk_frames(1), memory_slots=...)
         taken = [Demand(owned.fps, live=owned.paced) for owned in ...]  # and those that are being opened
@@ -87,11 +88,6 @@ def _left(capacity: Capacity, sessions: Sequence[Demand]) -> float:
     if len(sessions) - len(live) > capacity.offline_slots:
         left.append(-1.0)
     return min(left)
-
-
-def slots(chunk_media_seconds: float, chunk_seconds: float) -> int:
-    """Sessions that fit on a device that makes `chunk_media_seconds` of video in `chunk_seconds`. At least 1."""
-    return max(1, math.floor(LOAD * chunk_media_seconds / chunk_seconds))
 
 
 def memory_slots(free_bytes: int, session_bytes: int) -> int:

@@ -7,13 +7,18 @@ import random
 from collections import Counter
 
 import pytest
-from simulation import CHUNK_MEDIA, Device, Simulated
+from simulated_device import CHUNK_MEDIA, Device, Simulated
 
-from deployments.admission import Capacity, Demand, admits, slots
+from deployments.admission import LOAD, Capacity, Demand, admits
 from deployments.playout import PlayoutClock
 from deployments.scheduler import Estimate, Job, Start, Wait, decide, latest_start, paced_job
 from deployments.session import CHUNK_FRAMES
 from simulator import FPS
+
+
+def slots(cost: float) -> int:
+    """Sessions that admission takes where a chunk costs so much."""
+    return max(1, math.floor(LOAD * CHUNK_MEDIA / cost))
 
 
 def job(sid: str, due: float, *, release: float = -math.inf, cost: float = 1.0, eager: bool = False) -> Job:
@@ -85,12 +90,11 @@ def test_the_estimate_of_the_chunk_time_follows_a_lasting_change_and_not_one_spi
 @pytest.mark.parametrize("cost", [0.05, 0.1, 0.15, 0.19, 0.23, 0.45])
 def test_no_session_stalls_and_none_leads_by_more_than_a_chunk_while_the_load_fits(cost: float, seed: int) -> None:
     # A first chunk plays for nine frames only: one chunk of another session and the second of its own must fit in them.
-    assert slots(CHUNK_MEDIA, cost) == 1 or 2 * 1.2 * cost <= 9 / FPS
+    assert slots(cost) == 1 or 2 * 1.2 * cost <= 9 / FPS
     rng = random.Random(seed)
     device = Device(cost, seconds=lambda: cost * rng.uniform(0.75, 1.2))
     sessions = [
-        device.arrive(Simulated(f"s{n}", asked=rng.choice([0.0, rng.uniform(0.0, 20.0)])))
-        for n in range(slots(CHUNK_MEDIA, cost))
+        device.arrive(Simulated(f"s{n}", asked=rng.choice([0.0, rng.uniform(0.0, 20.0)]))) for n in range(slots(cost))
     ]
     device.run(until=120.0)
     assert [session.gaps for session in sessions] == [[]] * len(sessions)

@@ -1,0 +1,59 @@
+"""A pool of uneven devices, simulated: what the benchmark says of ten thousand sessions holds for some hundred."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.admission import LOAD
+from simulated_pool import EVERYBODY, Pool, Scenario
+from simulation import results_of
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def simulated(load: float, promise: float, **more: Any) -> dict[str, Any]:
+    return results_of(Pool(Scenario(load, promise, sessions=160, replicas=16, seconds=30.0, **more)))
+
+
+@pytest.mark.parametrize("renders", [0, 1])
+def test_at_load_nine_tenths_nobody_is_late_and_renders_go_on_in_the_gaps(renders: int) -> None:
+    results = simulated(0.95, 0.9, renders=renders)
+    assert results["load_of_what_plays"]["mean"] > 0.8
+    assert results["chunks"] > 4000
+    assert results["late_sessions_by_a_frame"] == 0
+    if renders:
+        assert results["render_chunks_per_second"]["min"] > 0
+        assert results["device_busy"]["mean"] > 0.98
+
+
+def test_at_load_one_and_a_fifth_everybody_is_late_alike_and_nobody_starves() -> None:
+    results = simulated(1.2, EVERYBODY)
+    assert results["device_busy"]["mean"] > 0.97
+    assert results["stall_share"]["jain_on_one_device"]["median"] > 0.97
+    assert results["longest_between_chunks_seconds"] < results["longest_between_chunks_bound_seconds"]
+
+
+def test_who_is_offered_too_much_takes_what_plays_in_time_and_the_others_begin_in_order() -> None:
+    results = simulated(1.3, LOAD)
+    assert results["late_sessions_by_a_frame"] == 0
+    assert results["load_of_what_plays"]["fullest_device"] < 0.9
+    assert results["waiting_at_the_end"] > 0
+    assert results["begun"] > 20
+    assert results["begun_out_of_order"] == 0
+
+
+def test_the_benchmark_prints_its_scenarios_and_draws_them(tmp_path: Path) -> None:
+    plot = tmp_path / "simulation.png"
+    command = [sys.executable, ROOT / "benchmarks" / "simulation.py", "--json", "--plot", plot]
+    size = ("--sessions", "100", "--replicas", "10", "--seconds", "15")
+    done = subprocess.run([*command, *size], check=True, capture_output=True, text=True, cwd=ROOT)
+    document = json.loads(done.stdout)
+    assert list(document["results"]) == ["load 0.9", "overload 1.2", "admission", "tenants"]
+    assert document["includes"]["dit"] is False
+    assert plot.read_bytes().startswith(b"\x89PNG")
