@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup serve test test-slow lint format numbers numbers-long chromium hls-js
+.PHONY: help setup serve test test-slow lint format numbers numbers-long pictures chromium hls-js
 
 help:
 	@echo "make serve      start the service and print its address"
@@ -18,6 +18,7 @@ help:
 	@echo "make setup      only install what the others need"
 	@echo "make numbers    measure everything the README claims, and rewrite its table"
 	@echo "make numbers-long  the same for a video of an hour: ten minutes"
+	@echo "make pictures   take the README's pictures of the page"
 	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
 
 setup: .venv/.installed chromium hls-js
@@ -57,6 +58,9 @@ numbers-long: .venv/.installed
 	mkdir -p docs/numbers
 	$(BIN)/python benchmarks/length.py --json --minutes 60 --plot docs/length.png > docs/numbers/length.json
 	$(BIN)/python benchmarks/table.py docs/numbers
+
+pictures: setup
+	$(BIN)/python tests/deployments/screenshot.py docs
 
 # torch comes first and by its exact version, so that a CPU build named by TORCH_INDEX is not replaced afterwards.
 .venv/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
