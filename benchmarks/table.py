@@ -16,9 +16,20 @@ from report import ROOT
 
 BEGIN, END = "<!-- numbers: written by benchmarks/table.py -->", "<!-- end of numbers -->"
 EVAL = "`longlive eval tiny --json`"
-ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU = (
+ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU, SIMULATION = (
     f"`benchmarks/{name}.py --json`"
-    for name in ("engine", "serve", "viewers", "length", "window", "seam", "quantization", "decoders", "gpu")
+    for name in (
+        "engine",
+        "serve",
+        "viewers",
+        "length",
+        "window",
+        "seam",
+        "quantization",
+        "decoders",
+        "gpu",
+        "simulation",
+    )
 )
 Rows = Iterator[tuple[str, str, str]]
 
@@ -171,6 +182,33 @@ def _decoders(document: dict[str, Any]) -> Rows:
             yield f"{name} decoder: times as fast as Wan's", faster, DECODERS
 
 
+def _simulation(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    full, over, taken = results["load 0.9"], results["overload 1.2"], results["admission"]
+    pool = f"simulated, {full['sessions_playing']:,} sessions on {full['replicas']:,} devices"
+    yield (
+        f"{pool}, full to a load of {full['promise']}: sessions with a chunk late by a frame or more",
+        f"{full['late_sessions_by_a_frame']} ({full['chunks']:,} chunks)",
+        SIMULATION,
+    )
+    placing = full["placement_ms"]
+    yield "placing one session among them, p50, p99", f"{placing['p50']:.3f} ms, {placing['p99']:.3f} ms", SIMULATION
+    shares = over["stall_share"]
+    fair = f"{shares['jain_on_one_device']['median']:.3f} (longest between chunks of any: "
+    yield (
+        f"simulated overload of {over['load_of_what_plays']['mean']:.2f}: fairness on a device (Jain, median)",
+        f"{fair}{over['longest_between_chunks_seconds']:.2f} s)",
+        SIMULATION,
+    )
+    late, waiting = taken["late_sessions_by_a_frame"], taken["waiting_at_the_end"]
+    order = taken["begun_out_of_order"]
+    yield (
+        "simulated, more asked for than admission takes: late sessions, begun out of order, waiting",
+        f"{late}, {order}, {waiting:,}",
+        SIMULATION,
+    )
+
+
 def _gpu(document: dict[str, Any]) -> Rows:
     for name, part in document["parts"].items():
         result = part.get("result") or {}
@@ -191,6 +229,7 @@ ROWS = {
     "quantization": _quantization,
     "decoders": _decoders,
     "gpu": _gpu,
+    "simulation": _simulation,
 }
 
 
