@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deployments.cli_input import WrongInput
+from deployments.cli_session_input import json_object, labels_of, size_of, timed_prompt, when
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from deployments.client import Client, SessionHandle
-    from deployments.client_calls import At, SessionOptions
+    from deployments.client_calls import SessionOptions
     from deployments.session import Session
 
 URL = "http://127.0.0.1:8000"
@@ -58,7 +59,7 @@ def list_sessions(
     as_json: JsonOption = False,
 ) -> None:
     """Sessions, newest first; those that are over are kept for a day."""
-    labels = _labels(label)
+    labels = labels_of(label)
     with _service(url) as client:
         found = list(client.sessions(status or (), labels))
     if as_json:
@@ -92,13 +93,13 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Begin a video. Who created it here can steer it here: its control token is remembered."""
-    options: SessionOptions = {"script": [_timed(text) for text in switch or []], "labels": _labels(label)}
+    options: SessionOptions = {"script": [timed_prompt(text) for text in switch or []], "labels": labels_of(label)}
     if seed is not None:
         options["seed"] = seed
     if fps is not None:
         options["fps"] = fps
     if size is not None:
-        options["size"] = _size(size)
+        options["size"] = size_of(size)
     if seconds is not None:
         options["max_seconds"] = seconds
     if offline:
@@ -108,7 +109,7 @@ def create(
     if queue:
         options["queue"] = True
     if metadata is not None:
-        options["metadata"] = _object(metadata)
+        options["metadata"] = json_object(metadata)
     with _service(url) as client:
         created = client.create(prompt, **options).created
     assert created is not None
@@ -164,7 +165,7 @@ def prompt(
     if at is not None and at_frame is not None:
         raise WrongInput("--at and --at-frame are two ways to say when; give one of them")
     with _steering(url, sid, token) as session:
-        accepted = session.prompt(text, _when(at, at_frame), mode, blend_seconds)
+        accepted = session.prompt(text, when(at, at_frame), mode, blend_seconds)
         receipt = session.wait_applied(accepted.prompt_id) if wait else accepted
     if as_json:
         _print(receipt)
@@ -345,48 +346,3 @@ def _print(model: BaseModel) -> None:
 
 def _plain(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True)
-
-
-def _when(at: float | None, at_frame: int | None) -> At:
-    from deployments.api.models import AtFrame
-
-    if at_frame is not None:
-        return AtFrame(frame=at_frame)
-    return "now" if at is None else at
-
-
-def _timed(text: str) -> tuple[float, str]:
-    seconds, _, prompt = text.partition(":")
-    try:
-        return float(seconds), prompt
-    except ValueError:
-        raise WrongInput(f"--switch '{text}' is not SECONDS:PROMPT; write it as --switch 5.0:'it rains'") from None
-
-
-def _labels(given: list[str] | None) -> dict[str, str]:
-    labels = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise WrongInput(f"--label '{text}' is not NAME=VALUE; write it as --label show=demo")
-        labels[name] = value
-    return labels
-
-
-def _size(text: str) -> Any:
-    from deployments.api.models import Size
-
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise WrongInput(f"--size '{text}' is not WIDTHxHEIGHT; write it as --size 832x480")
-    return Size(width=int(width), height=int(height))
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise WrongInput(f"--metadata '{text}' is no JSON object; write it as --metadata '{{\"scene\": 3}}'")
-    return found

@@ -16,7 +16,7 @@ from rich.status import Status
 
 from deployments.cli_session_views import entry_line
 from deployments.client import AsyncClient, AsyncSessionHandle
-from deployments.client_calls import LiveFragment, Saved
+from deployments.client_media import LiveFragment, Saved
 from deployments.entries import AnyEntry
 from deployments.session import Session
 

@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 
 from deployments import client_calls as calls
+from deployments import client_media as media
 from deployments.api.models import CreatedSession, SessionView
 from deployments.client_calls import SessionOptions, SessionRef, States
 from deployments.client_retries import Retries
@@ -93,17 +94,17 @@ class SessionHandle(SessionRef):
     end = _blocking(calls.end)
     wait = _blocking(calls.wait)
     wait_applied = _blocking(calls.wait_applied)
-    init_segment = _blocking(calls.init_segment)
-    save = _blocking(calls.save)
-    export = _blocking(calls.export)
-    exports = _blocking(calls.exports)
-    download = _blocking(calls.download)
+    init_segment = _blocking(media.init_segment)
+    save = _blocking(media.save)
+    export = _blocking(media.export)
+    exports = _blocking(media.exports)
+    download = _blocking(media.download)
     timeline = _each(calls.timeline)
     updates = _each(calls.updates)
     events = _each(calls.events)
-    fragments = _each(calls.fragments)
-    frames = _each(calls.frames)
-    export_progress = _each(calls.export_progress)
+    fragments = _each(media.fragments)
+    frames = _each(media.frames)
+    export_progress = _each(media.export_progress)
 
 
 class AsyncSessionHandle(SessionRef):
@@ -126,17 +127,17 @@ class AsyncSessionHandle(SessionRef):
     end = _awaiting(calls.end)
     wait = _awaiting(calls.wait)
     wait_applied = _awaiting(calls.wait_applied)
-    init_segment = _awaiting(calls.init_segment)
-    save = _awaiting(calls.save)
-    export = _awaiting(calls.export)
-    exports = _awaiting(calls.exports)
-    download = _awaiting(calls.download)
+    init_segment = _awaiting(media.init_segment)
+    save = _awaiting(media.save)
+    export = _awaiting(media.export)
+    exports = _awaiting(media.exports)
+    download = _awaiting(media.download)
     timeline = _async_each(calls.timeline)
     updates = _async_each(calls.updates)
     events = _async_each(calls.events)
-    fragments = _async_each(calls.fragments)
-    frames = _async_each(calls.frames)
-    export_progress = _async_each(calls.export_progress)
+    fragments = _async_each(media.fragments)
+    frames = _async_each(media.frames)
+    export_progress = _async_each(media.export_progress)
 
 
 class Client:

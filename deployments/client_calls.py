@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import httpx
 
-from deployments.api.export_models import AskExport, ExportList, ExportView
 from deployments.api.models import (
     AddPrompt,
     AtFrame,
@@ -24,28 +21,19 @@ from deployments.api.models import (
     TimedPrompt,
     TimelinePage,
 )
-from deployments.client_errors import ApiError, ExportFailed, NotInTime, PromptNotApplied, SessionNotThere, Unreachable
+from deployments.client_errors import NotInTime, PromptNotApplied, SessionNotThere, Unreachable
 from deployments.client_retries import Budget, Retries
-from deployments.client_steps import Call, Give, Items, Read, Request, Series, Sleep
+from deployments.client_steps import Call, Give, Items, Read, Request, Series, Sleep, poll
 from deployments.entries import ENTRY, AnyEntry, Mode, Pace
-from deployments.export import ExportFormat, ExportState
-from deployments.fragments import RING_SIZE
 from deployments.model_view import ModelView
 from deployments.receipts import PromptStatus, Receipt
 from deployments.session import Session, SessionState
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-POLL_SECONDS = 0.25
 PAGE = 100
 _ENTRIES = frozenset(kind.model_fields["type"].default for kind in get_args(AnyEntry))
 
 At: TypeAlias = Literal["now"] | float | AtSeconds | AtFrame
 """When a prompt takes effect. A number is a time of the video in seconds."""
-
-
 States: TypeAlias = SessionState | str | Collection[SessionState | str]
 
 
@@ -65,28 +53,6 @@ class SessionOptions(TypedDict, total=False):
     queue: bool
     labels: Mapping[str, str]
     metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class LiveFragment:
-    """One chunk of the video, `frames` frames from `first_frame` on. `data` plays behind the init segment.
-
-    `skipped`: chunks between the one that was given before and this one, which the reader was too slow for.
-    """
-
-    chunk: int
-    first_frame: int
-    frames: int
-    skipped: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What is in a file: its frames, and how many chunks between them were missed."""
-
-    frames: int
-    skipped: int
 
 
 class SessionRef:
@@ -248,133 +214,6 @@ def wait_applied(session: SessionRef, prompt_id: str, timeout: float | None = No
     return found
 
 
-def init_segment(session: SessionRef) -> Call[bytes]:
-    """What a player needs before the first fragment."""
-    return (yield from session.retries.send(session.request("GET", "/init.mp4"))).content
-
-
-def fragments(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[LiveFragment]:
-    """The video as it is made, until it is over: from chunk `after` + 1 on, or from the oldest that is still kept.
-
-    Who is more than `most_behind` chunks behind skips to the newest; each fragment says how many were skipped.
-    """
-    while True:
-        params = {"after": after, "most_behind": most_behind}
-        try:
-            answer = yield from session.retries.send(session.request("GET", "/fragments", params=params))
-        except ApiError as problem:
-            if problem.code == "fragments-over":
-                return
-            if problem.code != "bad-cursor" or after < 0:
-                raise
-            after = -1  # the service lost what we have seen of it: go on from where the video is
-            continue
-        if answer.status_code == httpx.codes.NO_CONTENT:
-            yield Sleep(POLL_SECONDS)
-            continue
-        chunk = int(answer.headers["X-Fragment"])
-        first_frame, count = int(answer.headers["X-First-Frame"]), int(answer.headers["X-Frames"])
-        skipped = max(0, chunk - after - 1) if after >= 0 else 0
-        after = chunk
-        yield Give(LiveFragment(chunk, first_frame, count, skipped, answer.content))
-
-
-def frames(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[NDArray[np.uint8]]:
-    """The pictures of each fragment, [T, H, W, 3]. Needs PyAV; raises ImportError, which says so."""
-    from deployments.client_video import decode
-
-    init = yield from init_segment(session)
-    found = Items(fragments(session, after, most_behind))
-    while (fragment := (yield from found.next())) is not None:
-        yield Give(decode(init, fragment.data))
-
-
-def save(
-    session: SessionRef,
-    path: str | Path,
-    seconds: float | None = None,
-    told: Callable[[LiveFragment], None] | None = None,
-) -> Call[Saved]:
-    """Write the video to an mp4 file as it is made: `seconds` of it and the rest of a chunk, or all to its end.
-
-    It begins with what the service still keeps, some seconds back; an export of a recorded session has all.
-    The file can be played at any time, also while it is written. `told` is called for each fragment.
-    """
-    from deployments.client_video import moved
-
-    fps = (yield from state(session)).fps
-    init = yield from init_segment(session)
-    found = Items(fragments(session))
-    made = skipped = 0
-    start: int | None = None
-    with Path(path).open("wb") as file:
-        file.write(init)
-        while (fragment := (yield from found.next())) is not None:
-            start = fragment.first_frame if start is None else start
-            file.write(moved(fragment.data, -start))
-            file.flush()
-            made += fragment.frames
-            skipped += fragment.skipped
-            if told is not None:
-                told(fragment)
-            if seconds is not None and fragment.first_frame + fragment.frames - start >= seconds * fps:
-                break
-    return Saved(made, skipped)
-
-
-def export(
-    session: SessionRef, format: ExportFormat | str = "mp4", start: float | None = None, end: float | None = None
-) -> Call[ExportView]:
-    """Have a file made of what is recorded between two times of the video, in seconds; `download` fetches it."""
-    ask = AskExport.model_validate({"format": format, "from": start, "to": end})
-    body = ask.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return (yield from session.retries.ask(ExportView, session.request("POST", "/exports", body=body)))
-
-
-def exports(session: SessionRef) -> Call[list[ExportView]]:
-    """Every export of the session, newest first."""
-    return (yield from session.retries.ask(ExportList, session.request("GET", "/exports"))).data
-
-
-def export_progress(session: SessionRef, export_id: str) -> Series[ExportView]:
-    """An export as it is, and again whenever it has changed, until it is completed. Raises ExportFailed."""
-    seen = None
-    while True:
-        view = yield from session.retries.ask(ExportView, session.request("GET", f"/exports/{export_id}"))
-        if view != seen:
-            yield Give(view)
-        if view.status is ExportState.failed:
-            raise ExportFailed(f"Export {export_id} has failed. {view.reason or ''}".strip())
-        if view.status is ExportState.completed:
-            return
-        seen = view
-        yield Sleep(POLL_SECONDS)
-
-
-def download(session: SessionRef, export_id: str, path: str | Path) -> Call[ExportView]:
-    """The file of an export, once it is completed; whole, or not there. Goes on where a connection broke."""
-    made = Items(export_progress(session, export_id))
-    while (view := (yield from made.next())) is not None:
-        found = view
-    part = Path(f"{path}.part")
-    budget = Budget(session.retries)
-    with part.open("wb") as file:
-        while (here := file.tell()) < (found.size or 0):
-            headers = {"Range": f"bytes={here}-"}
-            request = session.request("GET", f"/exports/{export_id}/content", headers=headers)
-            answer = yield from session.retries.open(request, budget)
-            if answer.status_code == httpx.codes.OK:
-                file.seek(0)  # somebody in between does not know ranges
-            try:
-                while (data := (yield Read())) is not None:
-                    file.write(data)
-                    budget.renew()
-            except httpx.TransportError as error:
-                yield from budget.wait(Unreachable(session.retries.url, error))
-    part.replace(path)
-    return found
-
-
 class _EventReader:
     """Server-sent events out of bytes. Not by `iter_lines`: that takes characters within a prompt for ends of lines."""
 
@@ -407,6 +246,6 @@ def _deadline(timeout: float | None) -> Call[float | None]:
 
 
 def _next_look(until: float | None, but: str) -> Call[None]:
-    now: float = yield Sleep(POLL_SECONDS)
+    now = yield from poll()
     if until is not None and now > until:
         raise NotInTime(but)

@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import httpx
 
+POLL_SECONDS = 0.25
+
 T = TypeVar("T")
 
 
@@ -64,6 +66,12 @@ class Give(Generic[T]):
 Step: TypeAlias = Send | Open | Read | Sleep
 Call: TypeAlias = Generator[Step, Any, T]
 Series: TypeAlias = Generator[Step | Give[T], Any, None]
+
+
+def poll() -> Call[float]:
+    """Waits for a moment before the same question; gives the clock's reading."""
+    now: float = yield Sleep(POLL_SECONDS)
+    return now
 
 
 class Items(Generic[T]):

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from deployments import client_calls, client_retries
+from deployments import client_retries, client_steps
 from deployments.api.models import AtFrame, Links
 from deployments.client import AsyncClient, Client, SessionHandle
 from deployments.client_errors import (
@@ -78,7 +78,7 @@ class Script:
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_retries, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(client_calls, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(client_steps, "POLL_SECONDS", 0.001)
 
 
 def problem(status: int, code: str, retry_after: str | None = "0") -> httpx.Response:
@@ -279,16 +279,17 @@ def test_fragments_say_what_was_skipped_and_end_with_the_video() -> None:
         httpx.ReadError("cut"),
         fragment(7),
         problem(400, "bad-cursor", retry_after=None),
-        fragment(1),
+        fragment(7),
+        fragment(8),
         problem(410, "fragments-over", retry_after=None),
     )
     found = list(script.session().fragments())
     assert [(each.chunk, each.skipped, each.data) for each in found] == [
-        (3, 0, b"<3>"), (4, 0, b"<4>"), (7, 2, b"<7>"), (1, 0, b"<1>"),
+        (3, 0, b"<3>"), (4, 0, b"<4>"), (7, 2, b"<7>"), (8, 0, b"<8>"),
     ]  # fmt: skip
     assert (found[1].first_frame, found[1].frames) == (45, 12)
     asked = [request.url.params["after"] for request in script.asked]
-    assert asked == ["-1", "3", "3", "4", "4", "7", "-1", "1"]
+    assert asked == ["-1", "3", "3", "4", "4", "7", "-1", "7", "8"]
 
 
 def receipt(status: str, **more: Any) -> httpx.Response:
