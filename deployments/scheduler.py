@@ -121,19 +121,26 @@ def decide(jobs: Sequence[Job], now: float, *, spare: float = 0.0) -> Start | Wa
     eager = _first_eager(ready, now)
     if eager is not None and _has_room(eager, jobs, now, spare):
         return Start(eager.sid)
-    due = [job for job in ready if job.due < math.inf]
     latest = latest_start(jobs, spare=spare)
-    # With an eager job waiting the device does not idle: what must be made soon is made now, which makes room for it.
-    if due and (eager is not None or now >= latest):
+    due = [job for job in ready if job.due < math.inf]
+    if now < latest:
+        # With an eager job waiting the device does not idle: what must be made soon is made now, which makes room.
+        due = [job for job in due if job is not eager] if eager is not None else []
+    if due:
         return Start(_first_due(due, [job for job in jobs if job.due < math.inf], now).sid)
     return Wait(min((time for time in (latest, *(job.release for job in jobs)) if time > now), default=math.inf))
 
 
 def _has_room(eager: Job, jobs: Sequence[Job], now: float, spare: float) -> bool:
-    """Whether nobody is late for it, and it goes on in time itself."""
+    """Whether nobody is late for it. A first chunk must leave room for the next one of its session as well."""
     made = now + eager.cost
-    follower = replace(eager, due=made + eager.plays)
-    return made <= latest_start((follower if job is eager else job for job in jobs), spare=spare)
+    others = [job for job in jobs if job is not eager]
+    if eager.due == math.inf:
+        return made <= latest_start(others, spare=spare)
+    latest = latest_start(others)
+    return latest == math.inf or made <= min(
+        latest, latest_start([*others, replace(eager, due=made + eager.plays)], reserve=1.0)
+    )
 
 
 def _first_eager(ready: Sequence[Job], now: float) -> Job | None:

@@ -113,6 +113,30 @@ def test_a_newcomer_is_served_soon_and_disturbs_nobody() -> None:
         assert newcomer.first_frame_after <= CHUNK_MEDIA
 
 
+@pytest.mark.parametrize("cost", [0.1, 0.3, 0.7])
+def test_a_session_alone_begins_at_once_on_a_device_of_any_speed(cost: float) -> None:
+    new = paced_job("s", PlayoutClock(16, 0.0), 0, 5.0, asked=5.0, cost=cost, delivery=0.05, served=-math.inf)
+    assert decide([new], now=5.0, spare=cost) == Start("s")
+
+
+def test_a_first_chunk_leaves_room_for_the_second_of_its_session() -> None:
+    def new(cost: float) -> Job:
+        return Job("new", -math.inf, 6.5, cost, eager=True, plays=0.5)
+
+    playing = [job(f"s{n}", 6.0, cost=0.1, release=5.5) for n in range(3)]
+    assert decide([*playing, new(0.1)], now=5.0) == Start("new")
+    # Made at 5.3 and due again at 5.8, with three that are due at 6.0: the second would end at 5.6, they at 5.9.
+    assert decide([*playing, new(0.3)], now=5.0) == Start("new")
+    assert decide([*playing, new(0.36)], now=5.0) != Start("new")
+
+
+def test_a_render_waits_where_a_prompt_switch_would_make_somebody_late() -> None:
+    render = Job("render", -math.inf, math.inf, 0.1, eager=True)
+    playing = job("s", 6.0, cost=0.2, release=5.5)
+    assert decide([playing, render], now=5.55) == Start("render")
+    assert decide([playing, render], now=5.55, spare=0.2) == Start("s")
+
+
 def test_a_session_alone_makes_its_chunks_as_late_as_is_safe() -> None:
     device = Device(0.2, seconds=lambda: 0.2)
     session = device.arrive(Simulated("s", asked=0.0))
