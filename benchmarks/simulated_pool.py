@@ -83,6 +83,8 @@ class Pool:
         self.played: list[tuple[str, Session]] = []
         """The replica and the session, once for each time that it began or went on."""
         self.place_ms: list[float] = []
+        self.place_cpu_ms: list[float] = []
+        """The same without what else the machine did meanwhile."""
         self.began: list[tuple[int, float]] = []
         """Number and seconds of waiting, in the order in which they began."""
         self.samples: list[tuple[int, float, float, int]] = []
@@ -131,6 +133,7 @@ class Pool:
 
     def _forget(self) -> None:
         self.place_ms.clear()
+        self.place_cpu_ms.clear()
         self.began.clear()
         self.played = [(name, session) for name, session in self.played if self._plays(name, session)]
         for _, session in self.played:
@@ -176,12 +179,13 @@ class Pool:
         excluded: tuple[str, ...] = ()
         while True:
             placement = Placement(ask.sid, excluded=excluded)
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.thread_time()
             try:
                 name = rank(placement, self.published)[0]
             except NoReplicaLeft:
                 return False
             finally:
+                self.place_cpu_ms.append(1000 * (time.thread_time() - cpu))
                 self.place_ms.append(1000 * (time.perf_counter() - began))
             replica = self.replicas[name]
             if admits(replica.capacity(self.scenario.promise), replica.taken, Demand(FPS)):
