@@ -1,4 +1,4 @@
-"""What viewers and paused sessions cost the service. `python benchmarks/viewers.py --json`, some ten to fifteen minutes.
+"""What viewers and paused sessions cost the service. `python benchmarks/viewers.py --json`, ten minutes and more.
 
 Many viewers pull one session just in time, as the page does, from one light process beside the service on this machine.
 Each plays with a cushion of one chunk: it starts that long after its first fragment came. A fragment is late when it

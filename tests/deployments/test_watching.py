@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import av
@@ -84,15 +85,14 @@ async def test_fifty_viewers_in_a_storm_are_all_served_through_one_upstream(
     client: Client, service: ServiceProcess
 ) -> None:
     opened = service.output.count("upstream opened")
-
-    async def come(sid: str) -> bytes:
-        async with Client(base_url=service.url, timeout=40.0) as viewer:
-            return (await viewer.watch(sid, 2)).init
-
-    async with client.session() as created:
-        sid = created["id"]
-        for _ in range(2):
-            inits = await asyncio.gather(*(come(sid) for _ in range(50)))
-            assert len(set(inits)) == 1
-        assert (await client.get(f"/v1/sessions/{sid}")).json()["status"] == "live"
+    async with AsyncExitStack() as stack:
+        viewers = [Client(base_url=service.url, timeout=40.0, verify=False) for _ in range(100)]
+        for viewer in viewers:
+            await stack.enter_async_context(viewer)
+        created = await stack.enter_async_context(client.session())
+        for storm in (viewers[:50], viewers[50:]):  # each has a connection of its own
+            watched = await asyncio.gather(*(viewer.watch(created["id"], 2) for viewer in storm))
+            assert len({each.init for each in watched}) == 1
+            assert all(len(each.fragments) == 2 for each in watched)
+        assert (await client.get(created["links"]["self"])).json()["status"] == "live"
     assert service.output.count("upstream opened") - opened <= 2, "one, and one more when its call has lasted a minute"
