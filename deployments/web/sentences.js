@@ -16,11 +16,11 @@ const PLAYING = {
 
 /**
  * `[state, line, advice]` for a session (null: not read yet), the player's state, why the service is `lost`, whether this
- * browser steers it, and which prompt has just come on the screen.
+ * browser steers it, what it has `asked` for (`pause`, `resume`, `end`), and which prompt has just come on the screen.
  * `state` is one of: opening, queued, starting, connecting, playing, slow, waiting, reconnecting, pausing, paused, ended,
  * failed.
  */
-export function tell(session, { player, lost, slow, pausing, mine, shown }) {
+export function tell(session, { player, lost, slow, asked, mine, shown }) {
   if (session?.status === "ended") {
     const endings = { ...ENDINGS, requested: mine ? "You ended it." : "Its creator ended it." };
     const why = endings[session.reason] ?? session.reason;
@@ -41,11 +41,13 @@ export function tell(session, { player, lost, slow, pausing, mine, shown }) {
     case "starting":
       return ["starting", "Starting", "The first picture comes in a moment."];
     case "paused": {
+      if (asked === "resume") return ["starting", "Going on", "The next picture comes in a moment."];
       const advice = mine ? "Press Resume to go on." : "It goes on when its creator resumes it.";
       return ["paused", `Paused at ${clockTime(session.media_seconds)}`, advice];
     }
   }
-  if (pausing) return ["pausing", "Pausing", ""];
+  if (asked === "pause") return ["pausing", "Pausing", "after the picture that is being made."];
+  if (asked === "end") return ["pausing", "Ending", "after the picture that is being made."];
   if (player === "playing" && shown) return ["playing", "Live", `“${shown}” is on the screen.`];
   if (player === "playing" && slow) {
     return ["slow", "Live", "Your connection is slow: some pictures are skipped, so that the rest stays live."];

@@ -30,7 +30,7 @@ export class Watch extends EventTarget {
   #told = "";
   #state = "connecting";
   #lost = null;
-  #pausing = false;
+  #asked = null; // `pause`, `resume` or `end`, until the session has followed
   #slowUntil = 0;
   #shown = { text: "", until: 0 };
 
@@ -94,20 +94,20 @@ export class Watch extends EventTarget {
   }
 
   togglePause() {
-    if (this.session.status === "paused") return this.#command(() => api.resumeSession(this.id));
-    this.#pausing = true;
-    return this.#command(() => api.pauseSession(this.id));
+    if (this.session.status === "paused") return this.#command(() => api.resumeSession(this.id), "resume");
+    return this.#command(() => api.pauseSession(this.id), "pause");
   }
 
   end() {
-    return this.#command(() => api.endSession(this.id));
+    return this.#command(() => api.endSession(this.id), "end");
   }
 
-  async #command(work) {
+  async #command(work, asked = this.#asked) {
+    this.#asked = asked;
     try {
       await work();
     } catch (problem) {
-      this.#pausing = false;
+      this.#asked = null;
       this.#tell("problem", problem);
     }
     this.#feed.quick = true;
@@ -116,8 +116,8 @@ export class Watch extends EventTarget {
 
   #take(entry) {
     this.receipts.take(entry);
-    if (entry.type === "pause.refused" && this.#pausing) {
-      this.#pausing = false;
+    if (entry.type === "pause.refused" && this.#asked === "pause") {
+      this.#asked = null;
       this.#tell("problem", new api.Problem(0, "pause-refused", entry.reason));
     }
   }
@@ -126,10 +126,11 @@ export class Watch extends EventTarget {
     const isFirst = !this.session;
     this.session = session;
     const stands = STANDING.includes(session.status);
-    if (stands || this.over) this.#pausing = false;
+    const followed = { pause: session.status === "paused", resume: session.status !== "paused", end: this.over };
+    if (this.over || followed[this.#asked]) this.#asked = null;
     if (this.player) this.player.most = stands ? session.chunks : Infinity;
     if (isFirst && session.chunks) this.#video.poster = session.links.poster;
-    this.#feed.quick = this.#pausing || session.status === "starting" || this.#list.awaits(this.receipts, this.#times()[1]);
+    this.#feed.quick = this.#asked !== null || session.status === "starting" || this.#list.awaits(this.receipts, this.#times()[1]);
     this.#tell("session");
     if (!isFirst) return;
     this.#play();
@@ -198,7 +199,7 @@ export class Watch extends EventTarget {
       player: this.#state,
       lost: this.#lost,
       slow: at < this.#slowUntil,
-      pausing: this.#pausing,
+      asked: this.#asked,
       mine: this.mine,
       shown: at < this.#shown.until ? this.#shown.text : "",
     });

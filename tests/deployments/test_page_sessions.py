@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from browser import Watcher, browsing, open_tab, watching
 from service_client import Client
 from service_process import ServiceProcess
@@ -135,6 +136,7 @@ async def test_a_slow_network_skips_instead_of_lagging_and_says_so(watcher: Watc
     await watcher.status("^Live $")
 
 
+@pytest.mark.timeout(600)  # the service starts twice
 async def test_a_service_that_is_restarted_under_the_page_is_found_again(tmp_path: Path) -> None:
     service = ServiceProcess(tmp_path)
     try:
