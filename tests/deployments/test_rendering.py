@@ -141,16 +141,16 @@ async def test_renders_have_their_own_few_slots(store: Store, tmp_path: Path) ->
 async def test_a_chunk_says_how_long_before_it_was_due_it_was_out(store: Store, tmp_path: Path) -> None:
     class Slow(FakeVideoStream):
         def next_frames(self) -> Tensor:
-            time.sleep(0.3 if self.chunk == 4 else 0.0)
+            time.sleep(0.6 if self.chunk == 4 else 0.0)
             return super().next_frames()
 
     rig = make_rig(store, tmp_path, stream=Slow)
     async with rig.running():
-        await rig.begin("s")
+        await rig.begin("s", fps=40)
         await rig.watch("s", 8)
         chunks = await store.timeline.chunks("s")
     assert chunks[0].slack_ms is None
     assert chunks[4].slack_ms == 0
     assert chunks[4].gap_ms > 0
-    assert all(chunk.slack_ms is not None and 0 <= chunk.slack_ms <= 150 for chunk in chunks[1:8])
+    assert all(chunk.slack_ms is not None and 0 <= chunk.slack_ms <= 600 for chunk in chunks[1:8])
     assert any(chunk.slack_ms for chunk in chunks[1:])
