@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup serve test test-slow lint format numbers numbers-long pictures chromium hls-js
+.PHONY: help setup serve test test-slow lint format numbers numbers-long openapi pictures chromium hls-js
 
 help:
 	@echo "make serve      start the service and print its address"
@@ -19,6 +19,7 @@ help:
 	@echo "make numbers    measure everything the README claims, and rewrite its table"
 	@echo "make numbers-long  the same for a video of an hour: ten minutes"
 	@echo "make pictures   take the README's pictures of the page"
+	@echo "make openapi    write docs/openapi.json, which a test compares with the API"
 	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
 
 setup: .venv/.installed chromium hls-js
@@ -40,6 +41,9 @@ lint: .venv/.installed
 format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+openapi: .venv/.installed
+	$(BIN)/python -m deployments.api.document
 
 numbers: .venv/.installed
 	mkdir -p docs/numbers

@@ -13,6 +13,17 @@ from deployments.api.errors import problem
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
+BODY_TOO_LARGE = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "body-too-large",
+    f"The body is larger than {MAX_BODY_BYTES // 1024} KiB. Send a shorter prompt.",
+)
+NOT_JSON = (
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "not-json",
+    "Send the body as JSON, with the header `Content-Type: application/json`.",
+)
+SLOW_BODY = HTTPStatus.REQUEST_TIMEOUT, "slow-body", "The body did not arrive in time. Send the request again."
 
 
 class BodyGuard:
@@ -28,17 +39,12 @@ class BodyGuard:
         headers = Headers(scope=scope)
         declared = headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-            await _too_large(scope, receive, send)
+            await problem(*BODY_TOO_LARGE)(scope, receive, send)
             return
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         nothing = not kind and declared == "0" and "transfer-encoding" not in headers
         if kind != "application/json" and not nothing:
-            answer = problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "not-json",
-                "Send the body as JSON, with the header `Content-Type: application/json`.",
-            )
-            await answer(scope, receive, send)
+            await problem(*NOT_JSON)(scope, receive, send)
             return
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -46,13 +52,10 @@ class BodyGuard:
         except ClientDisconnect:
             return
         except TimeoutError:
-            answer = problem(
-                HTTPStatus.REQUEST_TIMEOUT, "slow-body", "The body did not arrive in time. Send the request again."
-            )
-            await answer(scope, receive, send)
+            await problem(*SLOW_BODY)(scope, receive, send)
             return
         if body is None:
-            await _too_large(scope, receive, send)
+            await problem(*BODY_TOO_LARGE)(scope, receive, send)
             return
         rest: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -74,12 +77,3 @@ async def _read(receive: Receive) -> bytes | None:
             return None
         if not message.get("more_body", False):
             return bytes(body)
-
-
-async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "body-too-large",
-        f"The body is larger than {MAX_BODY_BYTES // 1024} KiB. Send a shorter prompt.",
-    )
-    await answer(scope, receive, send)

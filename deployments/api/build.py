@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import cache, partial
 from pathlib import Path
 
 import fastapi_offline
@@ -12,7 +13,19 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from deployments.api import errors, events, history, hls, lifecycle, media, prompts, recording, sessions, websocket
+from deployments.api import (
+    document,
+    errors,
+    events,
+    history,
+    hls,
+    lifecycle,
+    media,
+    prompts,
+    recording,
+    sessions,
+    websocket,
+)
 from deployments.api.body import BodyGuard
 from deployments.api.idempotency import Idempotent
 from deployments.api.models import Health
@@ -41,9 +54,12 @@ def build_api(services: Services, lifespan: Callable[[FastAPI], AbstractAsyncCon
         title="LongLive",
         summary="Endless video that follows your words while you watch.",
         lifespan=lifespan,
+        version="1.0.0",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=document.operation_id,
     )
+    api.openapi = cache(partial(document.describe, api))  # type: ignore[method-assign]
     api.add_middleware(Idempotent, keys=services.idempotency)
     api.add_middleware(BodyGuard)
     errors.install(api)

@@ -28,7 +28,16 @@ from deployments.api.export_refusals import (
     TooManyExports,
 )
 from deployments.api.models import Problem
-from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, NotLive, Pausing, PromptDone, Unsuitable
+from deployments.api.refusals import (
+    AfterTheEnd,
+    InThePast,
+    NoSuchPrompt,
+    NotLive,
+    Pausing,
+    PromptDone,
+    Unsuitable,
+    WebSocketOnly,
+)
 from deployments.byte_range import Unsatisfiable
 from deployments.calls import PartDown
 from deployments.exports import NoSuchExport
@@ -113,6 +122,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
         "A generator is taking this session at this very moment. Read it in a moment to see how that went.",
         retry_after_s=1,
     ),
+    WebSocketOnly: _Kind(HTTPStatus.UPGRADE_REQUIRED, "websocket-only", headers={"Upgrade": "websocket"}),
     KeyReused: _Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
     KeyInUse: _Kind(HTTPStatus.CONFLICT, "in-progress", retry_after_s=1),
     FragmentsOver: _Kind(HTTPStatus.GONE, "fragments-over"),
@@ -153,7 +163,7 @@ _HTTP_DETAILS: Mapping[int, str] = {
 
 
 _INVALID = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request"
-_BAD_JSON = HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Send one JSON object."
+BAD_JSON = HTTPStatus.BAD_REQUEST, "bad-json", "The body is not valid JSON. Send one JSON object."
 
 
 def problem(status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -231,7 +241,7 @@ def _unknown(request: Request, error: Exception) -> JSONResponse:
 def _invalid(error: RequestValidationError | ValidationError) -> Problem:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return make_problem(*_BAD_JSON)
+        return make_problem(*BAD_JSON)
     errors = [
         {"where": ".".join(str(part) for part in fault["loc"]), "what": fault["msg"], "kind": fault["type"]}
         for fault in faults
@@ -243,6 +253,6 @@ def _invalid(error: RequestValidationError | ValidationError) -> Problem:
 def _http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that json cannot read for other reasons
-        return make_problem(*_BAD_JSON)
+        return make_problem(*BAD_JSON)
     code = status.phrase.lower().replace(" ", "-")
     return make_problem(status, code, _HTTP_DETAILS.get(status, str(error.detail)))

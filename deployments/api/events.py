@@ -10,9 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
+from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.entries import AnyEntry
 from deployments.logs import about
+from deployments.stopping import stop
+from deployments.store import BadCursor, CursorGone, NoSuchSession
 
 STATS_SECONDS = 1.0
 PING_SECONDS = 15.0
@@ -27,13 +30,20 @@ def event(name: str, data: str, event_id: str = "") -> str:
 
 def routes(services: Services) -> APIRouter:
     """The events of a session."""
-    api = APIRouter(prefix="/v1/sessions/{sid}", tags=["sessions"])
+    api = APIRouter(prefix="/v1/sessions/{sid}", tags=["events"])
     timeline = services.timeline
 
     @api.get(
         "/events",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "The session is over; all read."}},
+        responses={
+            200: {
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "description": "Events as they happen.",
+            },
+            204: {"description": "The session is over, and everything of it was read."},
+            **problems(NoSuchSession, BadCursor, CursorGone),
+        },
     )
     async def events(
         sid: str,
@@ -76,8 +86,7 @@ async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[st
                 yield ": still here\n\n"
                 silent = 0.0
     finally:
-        step.cancel()
-        await asyncio.gather(step, return_exceptions=True)
+        await stop([step])
 
 
 async def _next(entries: AsyncIterator[AnyEntry]) -> AnyEntry | None:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 from deployments import hls
 from deployments.api.errors import BadReload, FragmentsOver, NoSuchSegment
 from deployments.api.media import HEADERS, MP4, PULL_SECONDS, watchable
+from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.fragments import FragmentRing
 from deployments.logs import about
@@ -18,7 +19,11 @@ from deployments.logs import about
 M3U8 = "application/vnd.apple.mpegurl"
 KEEP = {"Cache-Control": "max-age=60"}  # a part never changes; a cache in between serves it for as long as it is listed
 MOST_AHEAD = 2  # segments beyond the playlist's last that a reload may ask for, says the RFC
-_PLAYLIST: dict[int | str, dict[str, Any]] = {200: {"content": {M3U8: {}}}}
+_PLAYLIST: dict[int | str, dict[str, Any]] = {
+    200: {"content": {M3U8: {"schema": {"type": "string"}}}, "description": "The playlist."}
+}
+
+_PIECE = {**MP4, **problems(NoSuchSegment, FragmentsOver)}
 
 
 def routes(services: Services) -> APIRouter:
@@ -38,7 +43,7 @@ def routes(services: Services) -> APIRouter:
         else:
             await ring.reach(hls.chunks_of(msn)[-1] if part is None else hls.chunk_at(msn, part))
 
-    @api.get("/live.m3u8", response_class=Response, responses=_PLAYLIST)
+    @api.get("/live.m3u8", response_class=Response, responses={**_PLAYLIST, **problems(BadReload, FragmentsOver)})
     async def playlist(
         sid: str,
         msn: Annotated[int | None, Query(alias="_HLS_msn", ge=0, description="Wait for this segment,")] = None,
@@ -65,7 +70,11 @@ def routes(services: Services) -> APIRouter:
                     raise FragmentsOver(sid)
                 return Response(hls.playlist(ring.kept, session.fps, ended), media_type=M3U8, headers=HEADERS)
 
-    @api.get("/{segment:int}.{part:int}.m4s", response_class=Response, responses=MP4)
+    @api.get(
+        "/{segment:int}.{part:int}.m4s",
+        response_class=Response,
+        responses={**MP4, **problems(NoSuchSegment, FragmentsOver)},
+    )
     async def one_part(sid: str, segment: int, part: int) -> Response:
         """One part. The next one that the playlist hints at is answered when it is there."""
         if part >= len(hls.chunks_of(segment)):
@@ -83,7 +92,7 @@ def routes(services: Services) -> APIRouter:
                         return Response(fragment.data, media_type="video/mp4", headers=KEEP)
                 raise NoSuchSegment(sid, f"{segment}.{part}")
 
-    @api.get("/{segment:int}.m4s", response_class=Response, responses=MP4)
+    @api.get("/{segment:int}.m4s", response_class=Response, responses=_PIECE)
     async def whole_segment(sid: str, segment: int) -> Response:
         """A whole segment."""
         with about(sid):

@@ -20,6 +20,11 @@ from deployments.idempotency import Claim, IdempotencyKeys, KeptAnswer, KeyInUse
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
+BAD_KEY = (
+    HTTPStatus.BAD_REQUEST,
+    "bad-idempotency-key",
+    f"Send an {HEADER} of 1 to 255 visible ASCII characters, such as a random UUID.",
+)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 log = logging.getLogger(__name__)
 
@@ -41,12 +46,7 @@ class Idempotent:
             await self._app(scope, receive, send)
             return
         if not _KEY.fullmatch(key):
-            bad = problem(
-                HTTPStatus.BAD_REQUEST,
-                "bad-idempotency-key",
-                f"Send an {HEADER} of 1 to 255 visible ASCII characters, such as a random UUID.",
-            )
-            await bad(scope, receive, send)
+            await problem(*BAD_KEY)(scope, receive, send)
             return
         body = await _body(receive)
         if body is None:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from deployments.api.errors import FragmentsOver, NoSuchFragment
+from deployments.api.problems import problems
 from deployments.api.services import Services
+from deployments.calls import PartDown
 from deployments.fragments import RING_SIZE
 from deployments.logs import about
 from deployments.session import Session
@@ -18,7 +20,9 @@ from deployments.video_config import InitSegment, VideoConfig
 PULL_SECONDS = 20.0
 BROKEN_SECONDS = 0.5
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-MP4: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}}}
+MP4: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}, "description": "The bytes."}
+}
 
 
 async def watchable(services: Services, sid: str) -> Session:
@@ -39,7 +43,7 @@ def routes(services: Services) -> APIRouter:
     async def init_of(session: Session) -> InitSegment:
         return await services.init_segment(VideoConfig(width=session.width, height=session.height, fps=session.fps))
 
-    @api.get("/init.mp4", response_class=Response, responses=MP4)
+    @api.get("/init.mp4", response_class=Response, responses={**MP4, **problems(PartDown)})
     async def init(sid: str) -> Response:
         """What a player needs before the first fragment. The media type names the codec for MSE."""
         segment = await init_of(await services.timeline.session(sid))
@@ -48,7 +52,11 @@ def routes(services: Services) -> APIRouter:
     @api.get(
         "/fragments",
         response_class=Response,
-        responses={**MP4, 204: {"description": "Nothing new yet: ask again."}},
+        responses={
+            **MP4,
+            204: {"description": "Nothing new yet: ask again."},
+            **problems(FragmentsOver, NoSuchFragment),
+        },
     )
     async def fragments(
         sid: str,
@@ -88,7 +96,7 @@ def routes(services: Services) -> APIRouter:
         }
         return Response(fragment.data, media_type="video/mp4", headers=HEADERS | numbers)
 
-    @api.get("/live.mp4", response_class=Response, responses=MP4)
+    @api.get("/live.mp4", response_class=Response, responses={**MP4, **problems(FragmentsOver, PartDown)})
     async def live(sid: str) -> Response:
         """One endless fragmented MP4 from the live edge on, for curl, ffplay and `<video>`; ends with the session.
 

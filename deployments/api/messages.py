@@ -118,7 +118,7 @@ class Answer(AnswerModel):
     """A command was taken."""
 
     type: Literal["answer"] = "answer"
-    ref: str | None = None
+    ref: str | None = Field(None, description="That of the message which led to this.")
     prompt: PromptAccepted | Receipt | None = None
     session: SessionView | None = None
 
@@ -127,7 +127,7 @@ class ProblemMessage(AnswerModel):
     """A message was not taken; the connection stays. What comes before a close says why it is closed."""
 
     type: Literal["problem"] = "problem"
-    ref: str | None = None
+    ref: str | None = Field(None, description="That of the message which led to this.")
     problem: Problem
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from deployments.api.errors import MEDIA_TYPE, FragmentsOver, NoSuchFragment, explain
+from deployments.api.errors import MEDIA_TYPE, BadReload, FragmentsOver, NoSuchFragment, NoSuchSegment, explain
 from deployments.api.export_refusals import (
     ExporterBusy,
     ExportFailed,
@@ -50,6 +50,8 @@ _EXAMPLES: tuple[Exception, ...] = (
     CursorGone("1700000000000-0", "1700000009000-0"),
     FragmentsOver(SID),
     NoSuchFragment(SID, 7),
+    BadReload("Segment 900 is too far ahead: read the playlist without `_HLS_msn`."),
+    NoSuchSegment(SID, "12.3"),
     NotRecorded(SID),
     NothingRecorded(SID),
     NoPicture(SID),

@@ -79,3 +79,8 @@ class Pausing(SessionError):
 
     def __str__(self) -> str:
         return f"Session {self.sid!r} is about to pause: resume it as soon as its status is paused."
+
+
+class WebSocketOnly(SessionError):
+    def __str__(self) -> str:
+        return "This path is a WebSocket: connect to it with a WebSocket client."

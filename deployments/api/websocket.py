@@ -43,7 +43,8 @@ from deployments.api.messages import (
     Welcome,
 )
 from deployments.api.models import Problem, SessionView
-from deployments.api.problems import response_of
+from deployments.api.problems import documented
+from deployments.api.refusals import WebSocketOnly
 from deployments.api.services import Services
 from deployments.logs import about
 from deployments.session import Session
@@ -86,7 +87,7 @@ def routes(services: Services) -> APIRouter:
         "/ws",
         response_class=JSONResponse,
         status_code=HTTPStatus.SWITCHING_PROTOCOLS,
-        responses={101: {"description": "The WebSocket is open."}, 426: response_of(426)},
+        responses={101: {"description": "The WebSocket is open."}, **documented(WebSocketOnly())},
     )
     async def upgrade(sid: str) -> JSONResponse:
         """A WebSocket that carries commands, events and fragments. Each text is JSON: a `ClientMessage` one way, a
@@ -102,12 +103,7 @@ def routes(services: Services) -> APIRouter:
         for a client that says nothing, 4410 for a cursor that is no longer kept, 4503 when a part of the service does
         not answer, 1009 for a text of more than 64 KiB.
         """
-        return errors.problem(
-            HTTPStatus.UPGRADE_REQUIRED,
-            "websocket-only",
-            "This path is a WebSocket: connect to it with a WebSocket client.",
-            headers={"Upgrade": "websocket"},
-        )
+        return errors.answer(WebSocketOnly())
 
     return api
 

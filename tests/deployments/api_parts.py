@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -173,9 +174,26 @@ async def no_lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def client_of(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a network. Each answer must be one that the API's description knows."""
     services = parts.services()
-    transport = httpx.ASGITransport(build_api(services, no_lifespan), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    api = build_api(services, no_lifespan)
+    described = {re.sub(r"{\w+}", "[^/]+", path): methods for path, methods in api.openapi()["paths"].items()}
+
+    async def is_described(answer: httpx.Response) -> None:
+        for path, methods in described.items():
+            if re.fullmatch(path, answer.request.url.path) and answer.request.method.lower() in methods:
+                documented = methods[answer.request.method.lower()]["responses"]
+                assert str(answer.status_code) in documented, f"{answer.status_code} is not described"
+                if answer.is_error:
+                    await answer.aread()
+                    code = answer.json()["code"]
+                    content = documented[str(answer.status_code)]["content"]["application/problem+json"]
+                    assert code in content["examples"], f"{code} is not described"
+                return
+
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+    hooks = {"response": [is_described]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as client:
         yield client
     await services.hub.close()
 
