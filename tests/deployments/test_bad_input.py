@@ -43,6 +43,21 @@ def check(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         ({"prompt": PROMPT, "seed": -1}, 422, "invalid-request", "body.seed"),
         ({"prompt": PROMPT, "seed": 2**53}, 422, "invalid-request", "body.seed"),
         ({"prompt": PROMPT, "sede": 7}, 422, "invalid-request", "body.sede"),
+        ({"prompt": PROMPT, "fps": 17}, 422, "invalid-request", "body.fps"),
+        ({"prompt": PROMPT, "fps": 0}, 422, "invalid-request", "body.fps"),
+        ({"prompt": PROMPT, "fps": 8.0}, 422, "invalid-request", "body.fps"),
+        ({"prompt": PROMPT, "size": {"width": 63, "height": 64}}, 422, "invalid-request", "body.size"),
+        ({"prompt": PROMPT, "size": [64, 64]}, 422, "invalid-request", "body.size"),
+        ({"prompt": PROMPT, "pace": "fast"}, 422, "invalid-request", "body.pace"),
+        ({"prompt": PROMPT, "pace": "offline"}, 422, "invalid-request", "body"),
+        ({"prompt": PROMPT, "max_seconds": 0}, 422, "invalid-request", "body.max_seconds"),
+        ({"prompt": PROMPT, "max_seconds": 1e9}, 422, "invalid-request", "body.max_seconds"),
+        ({"prompt": PROMPT, "labels": {"a b": "c"}}, 422, "invalid-request", "body.labels.a b.[key]"),
+        ({"prompt": PROMPT, "labels": {"a": 1}}, 422, "invalid-request", "body.labels.a"),
+        ({"prompt": PROMPT, "labels": {f"a{n}": "" for n in range(17)}}, 422, "invalid-request", "body.labels"),
+        ({"prompt": PROMPT, "metadata": {"a": "x" * 5000}}, 422, "invalid-request", "body.metadata"),
+        ({"prompt": PROMPT, "script": [{"text": "rain"}]}, 422, "invalid-request", "body.script.0.at"),
+        ({"prompt": PROMPT, "script": 7}, 422, "invalid-request", "body.script"),
         ([PROMPT], 422, "invalid-request", "body"),
         ("a ball", 422, "invalid-request", "body"),
         (None, 422, "invalid-request", "body"),
@@ -57,7 +72,24 @@ async def test_a_wrong_body_is_answered_field_by_field(
     assert where in problem["detail"]
 
 
-@pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "x" * 2001}, {"text": 1}, {"prompt": "x"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"text": ""},
+        {"text": "x" * 2001},
+        {"text": 1},
+        {"prompt": "x"},
+        {"text": "x", "at": "later"},
+        {"text": "x", "at": {"seconds": -1}},
+        {"text": "x", "at": {"seconds": "1"}},
+        {"text": "x", "at": {"frame": 1.5}},
+        {"text": "x", "at": {"frame": 1, "seconds": 1}},
+        {"text": "x", "mode": "fade"},
+        {"text": "x", "blend_seconds": 1},
+        {"text": "x", "mode": "blend", "blend_seconds": 0},
+    ],
+)
 async def test_a_wrong_follow_up_is_refused(client: Client, body: object) -> None:
     check(await client.post(f"{SESSIONS}/unknown/prompts", json=body), 422, "invalid-request")
 
@@ -121,6 +153,8 @@ async def test_a_session_that_is_over_says_so(client: Client) -> None:
         ("timeline?after=-1", 400, "bad-cursor"),
         ("timeline?after=99999999999999999999-0", 400, "bad-cursor"),
         ("timeline?after=1-0", 410, "cursor-gone"),
+        ("chunks?after=rubbish", 400, "bad-cursor"),
+        ("chunks?limit=0", 422, "invalid-request"),
         ("timeline?limit=0", 422, "invalid-request"),
         ("timeline?limit=1001", 422, "invalid-request"),
         ("timeline?limit=many", 422, "invalid-request"),
@@ -155,9 +189,9 @@ async def ours(client: Client) -> Any:
         ("GET", "/assets/nothing.js", 404, "not-found"),
         ("GET", "/assets/../ingress.py", 404, "not-found"),
         ("GET", "/assets/%2e%2e/ingress.py", 404, "not-found"),
-        ("PUT", "/v1/sessions", 415, "not-json"),
+        ("PUT", "/v1/sessions", 405, "method-not-allowed"),
         ("DELETE", "/v1/sessions", 405, "method-not-allowed"),
-        ("PATCH", "/v1/sessions/unknown", 415, "not-json"),
+        ("PATCH", "/v1/sessions/unknown", 405, "method-not-allowed"),
         ("DELETE", "/v1/sessions/unknown/timeline", 405, "method-not-allowed"),
     ],
 )

@@ -128,7 +128,7 @@ async def test_an_end_is_repeatable_and_the_history_stays(client: Client) -> Non
         assert (session["status"], session["reason"]) == ("ended", "requested")
         assert (await client.delete(f"/v1/sessions/{sid}")).status_code == 204
         kinds = [entry["type"] for entry in await client.timeline(sid)]
-    assert kinds == ["session.created", "session.live", "end.requested", "session.ended"]
+    assert kinds == ["session.created", "session.starting", "session.live", "end.requested", "session.ended"]
 
 
 async def test_two_sessions_run_side_by_side_on_both_generators(client: Client) -> None:
@@ -149,7 +149,11 @@ async def test_events_resume_after_the_last_one_that_was_seen(client: Client) ->
         everything = [event async for event in client.events(sid)]
         done = await client.get(f"/v1/sessions/{sid}/events", headers={"Last-Event-ID": everything[-1]["id"]})
     kinds = [event["event"] for event in resumed if event["event"] != "stats"]
-    assert kinds[:2] == ["session.live", "prompt.requested"]
+    assert [kind for kind in kinds if kind in ("session.starting", "session.live", "prompt.requested")] == [
+        "session.starting",
+        "session.live",
+        "prompt.requested",
+    ]
     assert kinds[-1] == "session.ended"
     assert [event["id"] for event in everything] == [first["id"], *(e["id"] for e in resumed if "id" in e)]
     assert done.status_code == 204
@@ -180,7 +184,7 @@ async def test_the_timeline_is_read_in_pages(client: Client) -> None:
         rest = (await client.get(f"/v1/sessions/{sid}/timeline", params={"after": page["next"]})).json()
     assert [entry["type"] for entry in page["data"]] == ["session.created"]
     assert page["has_more"]
-    assert [entry["type"] for entry in rest["data"]][:1] == ["session.live"]
+    assert [entry["type"] for entry in rest["data"]][:2] == ["session.starting", "session.live"]
     assert not rest["has_more"]
 
 
