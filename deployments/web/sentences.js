@@ -50,7 +50,7 @@ export function tell(session, { player, lost, slow, asked, mine, shown }) {
   if (asked === "end") return ["pausing", "Ending", "after the picture that is being made."];
   if (player === "playing" && shown) return ["playing", "Live", `“${shown}” is on the screen.`];
   if (player === "playing" && slow) {
-    return ["slow", "Live", "Your connection is slow: some pictures are skipped, so that the rest stays live."];
+    return ["slow", "Live", "Pictures come slowly here: some are skipped, so that you stay in time."];
   }
   return PLAYING[player] ?? PLAYING.connecting;
 }

@@ -179,6 +179,7 @@ export class TimeLine extends EventTarget {
       const start = Math.max(prompt.seconds ?? 0, this.#edge);
       this.#at(this.#segment(prompt), start, Math.max(start, pending[index + 1]?.seconds ?? total));
     });
+    this.#shiftWords();
   }
 
   #segment(prompt) {
@@ -218,12 +219,21 @@ export class TimeLine extends EventTarget {
     if (wanted === this.#scrolledTo) return;
     this.#scrolledTo = wanted;
     this.#reel.scrollLeft = wanted;
+    this.#shiftWords();
+  }
+
+  /** The words of a prompt that began left of the view stay in it. */
+  #shiftWords() {
+    for (const segment of this.#segments.values()) {
+      segment.style.paddingLeft = `${Math.max(0, this.#scrolledTo - parseFloat(segment.style.left))}px`;
+    }
   }
 
   /** Somebody, and not we, moved it: stay there. */
   #scrolled() {
     if (Math.abs(this.#reel.scrollLeft - this.#scrolledTo) <= 2) return;
     this.#scrolledTo = Math.round(this.#reel.scrollLeft);
+    this.#shiftWords();
     if (!this.#whole) this.#setFollowing(false);
     this.#laidOut = Math.min(this.#laidOut, performance.now() - LAYOUT_MS / 2);
   }

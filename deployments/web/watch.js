@@ -8,7 +8,7 @@ import { tell } from "./sentences.js";
 import { tokenOf } from "./tokens.js";
 
 const RETRY_MS = 1000;
-const SLOW_MS = 10_000; // so long it is told that fragments were skipped
+const SLOW_MS = 10_000; // who skips twice in that time is told so
 const SHOWN_MS = 5000; // so long it is told that a prompt is on the screen
 const THUMBNAILS_MS = 3000;
 const STANDING = ["queued", "paused"];
@@ -31,7 +31,7 @@ export class Watch extends EventTarget {
   #state = "connecting";
   #lost = null;
   #asked = null; // `pause`, `resume` or `end`, until the session has followed
-  #slowUntil = 0;
+  #skips = []; // when
   #shown = { text: "", until: 0 };
 
   /** `list`: the PromptList that shows it. */
@@ -151,7 +151,7 @@ export class Watch extends EventTarget {
         const { links, fps } = this.session;
         this.player = new LivePlayer(this.#video, links.init, links.fragments, fps);
         this.player.addEventListener("state", ({ detail }) => (this.#state = detail));
-        this.player.addEventListener("skipped", () => (this.#slowUntil = performance.now() + SLOW_MS));
+        this.player.addEventListener("skipped", () => (this.#skips = [...this.#skips, performance.now()].slice(-2)));
         try {
           await this.player.play();
         } catch (problem) {
@@ -198,7 +198,7 @@ export class Watch extends EventTarget {
     const status = tell(this.session, {
       player: this.#state,
       lost: this.#lost,
-      slow: at < this.#slowUntil,
+      slow: this.#skips.length > 1 && at - this.#skips[0] < SLOW_MS,
       asked: this.#asked,
       mine: this.mine,
       shown: at < this.#shown.until ? this.#shown.text : "",

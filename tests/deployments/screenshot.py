@@ -48,7 +48,7 @@ PICTURES = (
     Picture(
         "page-dark.png",
         1280,
-        980,
+        1110,
         (
             "a cyan donut moves right in the city at night in clear weather",
             "a cyan donut moves right in the city at night in the snow",

@@ -125,7 +125,7 @@ async def test_a_slow_network_skips_instead_of_lagging_and_says_so(watcher: Watc
     network = await watcher.page.context.new_cdp_session(watcher.page)
     slow = {"offline": False, "latency": 300, "downloadThroughput": THROUGHPUT, "uploadThroughput": 100_000}
     await network.send("Network.emulateNetworkConditions", slow)
-    await watcher.status("connection is slow")
+    await watcher.status("some are skipped")
     await watcher.page.get_by_role("button", name="Statistics").click()
     await watcher.page.wait_for_function(
         """() => [...document.querySelectorAll('#statistics div')].some((line) =>
