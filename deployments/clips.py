@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import av
 from av.filter import Graph
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from deployments.export import ExportFormat
@@ -83,7 +84,8 @@ class _Pictures:
                 if (number - self._start) % self._step:
                     continue
                 width, height = fitted(frame.width, frame.height, self.most_width)
-                small = frame.reformat(width, height, pixel_format)
+                # WebP knows no other colours.
+                small = frame.reformat(width, height, pixel_format, dst_colorspace=Colorspace.ITU601)
                 small.pts, small.time_base = (number - self._start) // self._step, self._tick
                 yield small
 
