@@ -39,11 +39,11 @@ PICTURES = (
         1280,
         840,
         (
-            "a red ball hops in the meadow by day in clear weather",
-            "a yellow ball hops in the meadow at sunset in clear weather",
-            "a yellow ball hops in the city at sunset in clear weather",
+            "a red ball moves right in the meadow by day in clear weather",
+            "a yellow ball moves right in the meadow at sunset in clear weather",
+            "a yellow ball moves right in the city at sunset in clear weather",
         ),
-        "a yellow ball hops in the city at night in the snow",
+        "a yellow ball moves right in the city at night in the snow",
     ),
     Picture(
         "page-dark.png",
@@ -80,12 +80,21 @@ async def play(watcher: Watcher, picture: Picture) -> None:
         await watcher.sees("#prompts li[data-current] q", text)
         await watcher.watch_on(BETWEEN_SECONDS)
     await watcher.page.locator(".cursor").focus()
-    for key in ("PageUp", "ArrowRight", "ArrowRight", "Enter"):
+    for key in ("PageUp", "PageUp", "ArrowLeft", "Enter"):
         await watcher.page.keyboard.press(key)
     await watcher.say(picture.later)
     await watcher.sees("#prompts li[data-state=scheduled] q", picture.later)
     for name in picture.open:
         await watcher.page.get_by_role("button", name=name).click()
+
+
+async def until_in_the_middle(watcher: Watcher, tries: int = 60) -> None:
+    """Returns when what the video is about, which is colourful and moves, is not at a side; or gives up."""
+    for _ in range(tries):
+        picture = (await watcher.pictures(1))[0].float()
+        colour = (picture.amax(0) - picture.amin(0)).mean(0)
+        if colour[20:44].mean() > 1.4 * colour.mean():
+            return
 
 
 async def take(chromium: str, url: str, folder: Path, picture: Picture) -> None:
@@ -95,6 +104,7 @@ async def take(chromium: str, url: str, folder: Path, picture: Picture) -> None:
         await play(watcher, picture)
         await watcher.watch_on(1.5)
         await watcher.status("^Live")
+        await until_in_the_middle(watcher)
         await watcher.page.evaluate("scrollTo(0, 0)")
         await watcher.page.screenshot(path=folder / picture.name)
         await watcher.page.get_by_role("button", name="End this video").click()
