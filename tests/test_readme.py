@@ -16,7 +16,8 @@ DOCS = README.parent / "docs"
 
 
 def test_the_lines_of_python_in_the_readme_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip, snapshots = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    clip, snapshots = (block for block in blocks if "load_model" in block)  # the other one needs a service
     monkeypatch.chdir(tmp_path)
     exec(compile(clip, str(README), "exec"), {})
     with av.open(str(tmp_path / "clip.mp4")) as video:
