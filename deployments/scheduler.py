@@ -24,6 +24,9 @@ from deployments.session import chunk_first_frame, chunk_frames
 RESERVE = 1.5
 """Times the expected duration that is set aside for a chunk: a session alone starts that long before it is due."""
 
+SWITCHES = 3
+"""Prompt switches, of as many sessions, that may be asked for in the last moment and make nobody late."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -115,8 +118,9 @@ def latest_start(jobs: Iterable[Job], reserve: float = RESERVE, spare: float = 0
 def decide(jobs: Sequence[Job], now: float, *, spare: float = 0.0) -> Start | Wait:
     """What a free device does at `now`.
 
-    `spare`: the time of a prompt switch. One may be asked for in the last moment, and shall make nobody late.
+    `spare`: the time of a prompt switch, for each session that may ask for one in the last moment.
     """
+    spare *= min(SWITCHES, sum(job.due < math.inf for job in jobs))
     ready = [job for job in jobs if job.release <= now]
     eager = _first_eager(ready, now)
     if eager is not None and _has_room(eager, jobs, now, spare):
