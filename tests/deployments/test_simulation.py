@@ -29,7 +29,7 @@ def test_at_load_nine_tenths_nobody_is_late_and_renders_go_on_in_the_gaps(render
     assert results["late_sessions_by_a_frame"] == 0
     if renders:
         assert results["render_chunks_per_second"]["mean"] > 0.5
-        assert results["device_busy"]["mean"] > 0.98
+        assert results["device_busy"]["mean"] > 0.95
 
 
 def test_at_load_one_and_a_fifth_everybody_is_late_alike_and_nobody_starves() -> None:
