@@ -47,7 +47,12 @@ class Generator:
         self._parts = parts
         self._limits = limits
         # A switch computes the window anew, without the steps of sampling: a chunk's time is a safe first guess.
-        self._times = Times(Estimate(chunk_seconds), Estimate(chunk_seconds), Estimate(FIRST_DELIVERY_SECONDS))
+        self._times = Times(
+            chunk=Estimate(chunk_seconds),
+            usual=Estimate(chunk_seconds, weight=0.02),
+            switch=Estimate(chunk_seconds),
+            delivery=Estimate(FIRST_DELIVERY_SECONDS),
+        )
         self._owned: dict[str, Owned] = {}
         self._taking: dict[str, Taking] = {}
         self._closed = False
@@ -145,7 +150,7 @@ class Generator:
     def _capacity(self) -> Capacity:
         limits = self._limits
         return Capacity(
-            self._times.chunk.seconds,
+            self._times.usual.seconds,
             fps=self._fps,
             frames=chunk_frames(1),
             slots=limits.slots,
@@ -221,7 +226,8 @@ class Generator:
             self._end(owned, SessionFailed(reason="The model broke while it made this video; the log says how."))
             return
         owned.served = self._parts.clock()
-        self._times.chunk.observe(made.seconds - made.switch_seconds)
+        for estimate in (self._times.chunk, self._times.usual):
+            estimate.observe(made.seconds - made.switch_seconds)
         if prompt is not None:
             self._times.switch.observe(made.switch_seconds)
         if not owned.over:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import re
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -56,7 +58,9 @@ class StoreUnavailable(MediaError):
 
 
 class MediaStore:
-    """Objects at paths `{session}/{folder}/{name}` below an fsspec URL; a plain path is a folder of this machine.
+    """Objects at paths `{session}/{folder}/{name}` in `sessions`, a folder of an fsspec URL or of a local folder.
+
+    What lies beside that folder is never looked at.
 
     An object is there whole or not at all. Every call runs in a thread of this store, takes CALL_SECONDS at most, and
     raises StoreFull or StoreUnavailable; ValueError for a path that no part of this service would name.
@@ -66,7 +70,7 @@ class MediaStore:
         local = get_protocol(url) in ("file", "local")
         options = {"auto_mkdir": True} if local else {}
         self._fs, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
-        self._root = str(root).rstrip("/")
+        self._root = f"{str(root).rstrip('/')}/sessions"
         self._seconds = seconds
         # Its own threads: what hangs in a dead network disk takes no thread from anybody else.
         self._threads = ThreadPoolExecutor(THREADS, "media")
@@ -110,6 +114,10 @@ class MediaStore:
         """Every session that has something here."""
         return await self._call(self._list, self._root)
 
+    async def idle_seconds(self, sid: str) -> float:
+        """Since something of the session was last written; infinite if there is nothing."""
+        return await self._call(self._idle, self._at(sid))
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -145,6 +153,10 @@ class MediaStore:
             return []
         names = (str(path).rstrip("/").rpartition("/")[2] for path in found)
         return sorted(name for name in names if _NAME.fullmatch(name))
+
+    def _idle(self, target: str) -> float:
+        written = [self._fs.modified(path).timestamp() for path in self._fs.find(target)]
+        return time.time() - max(written, default=-math.inf)
 
     def _delete(self, target: str, recursive: bool = False) -> None:
         with suppress(FileNotFoundError):

@@ -85,8 +85,12 @@ class Limits:
 
 @dataclass
 class Times:
-    """What things take, in seconds, measured all the while: a chunk and a prompt switch on the device, a delivery."""
+    """What things take, in seconds, measured all the while: a chunk and a prompt switch on the device, a delivery.
+
+    `usual` is a chunk too, over minutes: what is promised shall not follow every hiccup of the device.
+    """
 
     chunk: Estimate
+    usual: Estimate
     switch: Estimate
     delivery: Estimate

@@ -8,15 +8,18 @@ from deployments.exports import Exports
 from deployments.logs import about
 from deployments.media_store import MediaStore
 from deployments.store import NoSuchSession
-from deployments.timeline import Timeline
+from deployments.timeline import KEEP_SECONDS, Timeline
 
 PRUNE_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-async def prune(store: MediaStore, exports: Exports, timeline: Timeline) -> list[str]:
+async def prune(
+    store: MediaStore, exports: Exports, timeline: Timeline, keep_seconds: float = KEEP_SECONDS
+) -> list[str]:
     """Delete what belongs to sessions that the timeline has forgotten; gives those. Any number may do so at once.
 
+    What was written within `keep_seconds` stays all the same: the timeline may have lost more than it has forgotten.
     To be called every PRUNE_SECONDS or so. Raises MediaError and redis.RedisError: nothing is deleted on a guess.
     """
     gone = []
@@ -24,6 +27,8 @@ async def prune(store: MediaStore, exports: Exports, timeline: Timeline) -> list
         try:
             await timeline.session(sid)
         except NoSuchSession:
+            if await store.idle_seconds(sid) < keep_seconds:
+                continue
             with about(sid):
                 await exports.forget(sid)
                 await store.delete_tree(sid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import pickle
 import subprocess
 import sys
@@ -91,7 +92,7 @@ async def test_a_write_that_fails_leaves_the_old_object_and_nothing_else(
     with pytest.raises(StoreFull, match=r"No space left on device.*LONGLIVE_STORE"):
         await media.write("s1/init.mp4", b"new and long")
     assert await media.read("s1/init.mp4") == b"old"
-    assert [path.name for path in (tmp_path / "s1").iterdir()] == ["init.mp4"]
+    assert [path.name for path in (tmp_path / "sessions" / "s1").iterdir()] == ["init.mp4"]
 
 
 def test_a_disk_that_takes_no_more_is_full(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_disk_that_takes_no_more_is_full(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "The media store is full" in done.stdout
-    assert list((tmp_path / "s1").iterdir()) == []
+    assert list((tmp_path / "sessions" / "s1").iterdir()) == []
 
 
 async def test_a_place_that_cannot_be_a_store_says_so(tmp_path: Path) -> None:
@@ -128,3 +129,16 @@ async def test_nobody_waits_for_a_store_that_hangs(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("error", [StoreFull("quota"), StoreUnavailable("gone"), NoSuchMedia("s1/x")])
 def test_errors_cross_processes(error: Exception) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+async def test_what_else_lies_in_the_place_is_none_of_its_business(tmp_path: Path) -> None:
+    media = MediaStore(str(tmp_path))
+    (tmp_path / "holiday").mkdir()
+    await media.write("s1/init.mp4", b"x")
+    assert await media.sessions() == ["s1"]
+
+
+async def test_it_tells_how_long_ago_a_session_was_written_to(media: MediaStore) -> None:
+    await media.write("s1/init.mp4", b"x")
+    assert 0 <= await media.idle_seconds("s1") < 3600
+    assert await media.idle_seconds("s2") == math.inf

@@ -24,7 +24,7 @@ from deployments.video_config import VideoConfig
 
 VIDEO = VideoConfig(width=16, height=16, fps=16)
 EMBEDDINGS = torch.zeros(1, 1, 1)
-TIMES = Times(chunk=Estimate(0.1), switch=Estimate(0.03), delivery=Estimate(0.01))
+TIMES = Times(chunk=Estimate(0.1), usual=Estimate(0.1), switch=Estimate(0.03), delivery=Estimate(0.01))
 
 
 def asked(at_frame: int | None = None) -> PromptRequested:

@@ -157,7 +157,7 @@ asyncio.run(main())
     reason, stored = done.stdout.splitlines()
     assert "full" in reason
     assert stored == "[0, 4]"
-    assert sorted(path.name for path in (tmp_path / SID / "recording").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "sessions" / SID / "recording").iterdir()) == [
         "000000000-4.m4s", "000000004-4.m4s",
     ]  # fmt: skip
 
