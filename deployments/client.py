@@ -6,7 +6,7 @@
         session.end()
 
 Needs httpx and pydantic; pictures as arrays need PyAV and numpy. Requests that fail for the moment are sent again, none
-counts twice. Raises the errors of `client_errors`, and pydantic's ValidationError for what cannot be asked at all.
+counts twice. Raises the errors of `client_errors`, and ValueError, pydantic's or its own, for what cannot be asked.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from urllib.parse import quote
 
 import httpx
 
@@ -64,10 +65,17 @@ class SessionRef:
         self.retries = retries
 
     def request(self, method: str, below: str = "", **rest: Any) -> Request:
-        """A request to what lies `below` the session, with its token."""
+        """A request to what lies `below` the session, with its token. Raises ValueError if its id can be none."""
         bearer = {"Authorization": f"Bearer {self.control_token}"} if self.control_token else {}
         headers = bearer | rest.pop("headers", {})
-        return Request(method, f"/v1/sessions/{self.id}{below}", headers=headers, **rest)
+        return Request(method, f"/v1/sessions/{path_part(self.id)}{below}", headers=headers, **rest)
+
+
+def path_part(name: str) -> str:
+    """An id within a path. Raises ValueError for what would lead elsewhere: a server reads %2F as a slash, too."""
+    if "/" in name or name in ("", ".", ".."):
+        raise ValueError(f"'{name}' is no id; give it as the service did")
+    return quote(name, safe="")
 
 
 def create(retries: Retries, prompt: str, options: SessionOptions) -> Call[CreatedSession]:
@@ -120,12 +128,12 @@ def prompts(session: SessionRef) -> Call[list[Receipt]]:
 
 def receipt(session: SessionRef, prompt_id: str) -> Call[Receipt]:
     """What became of one prompt."""
-    return (yield from session.retries.ask(Receipt, session.request("GET", f"/prompts/{prompt_id}")))
+    return (yield from session.retries.ask(Receipt, session.request("GET", f"/prompts/{path_part(prompt_id)}")))
 
 
 def cancel(session: SessionRef, prompt_id: str) -> Call[Receipt]:
     """Take back a prompt that still waits. It is cancelled once its receipt says so; it may just have taken effect."""
-    return (yield from session.retries.ask(Receipt, session.request("DELETE", f"/prompts/{prompt_id}")))
+    return (yield from session.retries.ask(Receipt, session.request("DELETE", f"/prompts/{path_part(prompt_id)}")))
 
 
 def pause(session: SessionRef) -> Call[SessionView]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from deployments.api.export_models import AskExport, ExportList, ExportView
-from deployments.client_calls import SessionRef, state
+from deployments.client_calls import SessionRef, path_part, state
 from deployments.client_errors import ApiError, ExportFailed, Unreachable
 from deployments.client_retries import Budget
 from deployments.client_steps import Call, Give, Items, Read, Series, poll
@@ -139,7 +139,7 @@ def export_progress(session: SessionRef, export_id: str) -> Series[ExportView]:
     """An export as it is, and again whenever it has changed, until it is completed. Raises ExportFailed."""
     seen = None
     while True:
-        view = yield from session.retries.ask(ExportView, session.request("GET", f"/exports/{export_id}"))
+        view = yield from session.retries.ask(ExportView, session.request("GET", f"/exports/{path_part(export_id)}"))
         if view != seen:
             yield Give(view)
         if view.status is ExportState.failed:
@@ -160,7 +160,7 @@ def download(session: SessionRef, export_id: str, path: str | Path) -> Call[Expo
     with part.open("wb") as file:
         while (here := file.tell()) < (found.size or 0):
             headers = {"Range": f"bytes={here}-"}
-            request = session.request("GET", f"/exports/{export_id}/content", headers=headers)
+            request = session.request("GET", f"/exports/{path_part(export_id)}/content", headers=headers)
             answer = yield from session.retries.open(request, budget)
             if answer.status_code == httpx.codes.OK:
                 file.seek(0)  # somebody in between does not know ranges

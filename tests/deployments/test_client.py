@@ -224,6 +224,42 @@ def test_what_cannot_be_asked_is_not_sent() -> None:
     assert script.asked == []
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("a?b#c", "a%3Fb%23c"),
+        ("a%2Fb", "a%252Fb"),
+        ("ä ö", "%C3%A4%20%C3%B6"),
+    ],
+)
+def test_whatever_an_id_is_it_stays_one_part_of_the_path(name: str, path: str) -> None:
+    script = Script(*repeat(problem(404, "no-such-session", retry_after=None), 5))
+    session = script.client().session(name)
+    for call in (session.state, lambda: session.receipt(name), lambda: session.cancel(name)):
+        with pytest.raises(ApiError):
+            call()
+    with pytest.raises(ApiError):
+        next(session.export_progress(name))
+    root = f"/v1/sessions/{path}"
+    asked = [request.url.raw_path.decode() for request in script.asked]
+    assert asked == [root, *(2 * [f"{root}/prompts/{path}"]), f"{root}/exports/{path}"]
+
+
+@pytest.mark.parametrize("name", ["../model", "a/prompts", "..", ".", ""])
+def test_what_would_lead_elsewhere_is_no_id(name: str, tmp_path: Path) -> None:
+    script = Script()
+    session = script.session()
+    calls = (
+        script.client().session(name).state,
+        lambda: session.cancel(name),
+        lambda: session.download(name, tmp_path / "clip.mp4"),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="is no id"):
+            call()
+    assert script.asked == []
+
+
 def test_a_list_goes_on_through_all_its_pages() -> None:
     def page(sid: str, following: str | None) -> httpx.Response:
         return httpx.Response(200, json={"data": [VIEW | {"id": sid}], "has_more": bool(following), "next": following})

@@ -215,7 +215,9 @@ def test_a_recorded_video_is_rendered_offline_and_exported(shell: Shell, tmp_pat
         (["export", "nonsense", "--out", "clip.mp4", "--from", "2", "--to", "1"], "must be greater"),
         (["prompt", "nonsense", "x", "--at", "1", "--at-frame", "9"], "give one of them"),
         (["prompt", "nonsense", "x", "--blend-seconds", "2"], "leave it out"),
-        (["prompt", "../../etc/passwd", "x"], "longlive: "),
+        (["prompt", "../../etc/passwd", "x"], "'../../etc/passwd' is no id"),
+        (["show", "../model"], "'../model' is no id"),
+        (["show", "a?b"], "There is no session 'a?b'"),
         ([], "Missing command"),
     ],
 )
