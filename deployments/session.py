@@ -109,7 +109,7 @@ class Session(Data):
     snapshot: str | None = Field(None, description="Where a paused session goes on from.", exclude=True)
     fence: int = Field(0, description="Grows with every change of owner.")
     owner: str | None = Field(None, description="The generator that holds the session.")
-    queue_position: int | None = Field(None, description="Of a queued session: 1 is the next to start.")
+    queue_position: int | None = Field(None, description="Of a queued session: 1 is the next of its pace to start.")
     last_event_id: str = Field(description="Id of the newest timeline entry: a cursor for timeline and events.")
 
 

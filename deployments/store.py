@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 LIVE_SESSIONS = "sessions:live"  # a set: those that some generator should hold
 SESSION_INDEX = "sessions:index"  # a sorted set whose members sort by time: every session that is kept
-WAITING_SESSIONS = "sessions:queue"  # a sorted set by arrival: those that wait for a free generator
+WAITING_SESSIONS = "sessions:queue"  # of each pace a sorted set by arrival: those that wait for a free generator
 
 
 def connect(url: str, *, blocking: bool = False) -> Redis:
@@ -40,6 +40,10 @@ class Keys:
         self.state = f"{tag}:state"
         self.lease = f"{tag}:lease"
         self.fence = f"{tag}:fence"
+
+
+def waiting_key(pace: str) -> str:
+    return f"{WAITING_SESSIONS}:{pace}"
 
 
 def inbox_key(replica: str) -> str:

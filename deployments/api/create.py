@@ -15,7 +15,7 @@ from deployments.api.refusals import Unsuitable
 from deployments.api.services import Services
 from deployments.api.warn import warnings_of
 from deployments.calls import PartDown
-from deployments.entries import PromptRequested, SessionCreated
+from deployments.entries import Pace, PromptRequested, SessionCreated
 from deployments.logs import about
 from deployments.model_view import ModelView
 from deployments.pool import PoolFull
@@ -83,7 +83,7 @@ async def _start(
 ) -> Session:
     sid = secrets.token_hex(10)
     with about(sid):
-        others_wait = await services.waiting.anyone_waiting()
+        others_wait = await services.waiting.anyone_waiting(created.pace)
         if others_wait and not queue:
             raise PoolFull(WAITING_RETRY_SECONDS)
         await services.timeline.create(sid, created, script)
@@ -93,17 +93,17 @@ async def _start(
                     return await services.generators.take(sid)
             # Kept first: once it waits, somebody may take it, and what is taken is kept as long as it is held.
             await services.timeline.keep(sid)
-            await services.waiting.enter(sid)
+            await services.waiting.enter(sid, created.pace)
             return await services.timeline.session(sid)
         except BaseException:
-            await _forget(services, sid)
+            await _forget(services, sid, created.pace)
             raise
 
 
-async def _forget(services: Services, sid: str) -> None:
+async def _forget(services: Services, sid: str, pace: Pace) -> None:
     """Nobody was told of it: unless a generator has begun it, it never was."""
     try:
-        await services.waiting.leave(sid)
+        await services.waiting.leave(sid, pace)
         if (await services.timeline.session(sid)).status is SessionState.queued:
             await services.timeline.forget(sid)
     except NoSuchSession:

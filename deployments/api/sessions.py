@@ -47,7 +47,7 @@ def routes(services: Services) -> APIRouter:
         """Start a video. The answer holds the `control_token` that steers it, and nobody is told it again.
 
         When the service is full: 503 with `Retry-After`, or with `queue` a session that waits for its turn. Nobody who
-        comes later overtakes those who wait.
+        comes later overtakes those of the same pace who wait.
         """
         created = await create.create_session(services, ask)
         response.headers["Location"] = Links.of(created.id).self

@@ -118,7 +118,7 @@ async def end(services: Services, session: Session) -> None:
             await services.timeline.append_command(session.id, EndRequested())
         except SessionOver:
             return
-        await services.waiting.leave(session.id)
+        await services.waiting.leave(session.id, session.pace)
         if not session.status.owned and await services.conclude(session.id, SessionEnded(reason="requested")):
             return
         # Whoever has just taken it reads all that was asked; this is only for its haste.

@@ -167,6 +167,20 @@ async def test_who_waits_is_served_in_order_and_not_overtaken(http: httpx.AsyncC
     assert (await http.get(f"{SESSIONS}/{two}")).json()["queue_position"] == 1
 
 
+@pytest.mark.parametrize("waits", ["offline", "live"])
+async def test_who_waits_for_one_pace_keeps_nobody_from_the_other(
+    http: httpx.AsyncClient, parts: Parts, waits: str
+) -> None:
+    body = {pace: {"prompt": "a ball", "pace": pace, "max_seconds": 9} for pace in ("live", "offline")}
+    parts.room = 0
+    queued = (await http.post(SESSIONS, json=body.pop(waits) | {"queue": True})).json()
+    assert (queued["status"], queued["queue_position"]) == ("queued", 1)
+    parts.room = 1
+    [other] = body.values()
+    created = await http.post(SESSIONS, json=other)
+    assert (created.status_code, created.json()["status"]) == (201, "starting")
+
+
 async def test_who_gives_up_waiting_makes_room_in_the_queue(http: httpx.AsyncClient, parts: Parts) -> None:
     parts.room = 0
     one, two = [await http.post(SESSIONS, json={"prompt": "a ball", "queue": True}) for _ in range(2)]

@@ -34,7 +34,6 @@ from deployments.session import IllegalTransition, Session, SessionState
 from deployments.store import (
     LIVE_SESSIONS,
     SESSION_INDEX,
-    WAITING_SESSIONS,
     BadCursor,
     CursorGone,
     Fenced,
@@ -45,6 +44,7 @@ from deployments.store import (
     SessionOver,
     connect,
     inbox_key,
+    waiting_key,
 )
 from deployments.timeline import Timeline
 
@@ -256,7 +256,7 @@ async def test_a_script_is_written_down_with_its_session(store: Store) -> None:
     assert [entry.model_copy(update={"id": "", "at": 0}) for entry in asked] == script
 
 
-async def test_sessions_come_newest_first_in_pages_and_what_is_gone_is_forgotten(store: Store) -> None:
+async def test_sessions_come_newest_first_in_pages_and_without_what_is_forgotten(store: Store) -> None:
     sids = [f"s{n}" for n in range(7)]
     for sid in sids:
         await store.timeline.create(sid, CREATED)
@@ -273,12 +273,55 @@ async def test_sessions_come_newest_first_in_pages_and_what_is_gone_is_forgotten
         await store.timeline.sessions("(everything")
 
 
+async def expired(store: Store, *sids: str) -> None:
+    """Sessions of which time has left nothing but their places in the list."""
+    for sid in sids:
+        await store.timeline.create(sid, CREATED)
+        await store.redis.delete(Keys(sid).state, Keys(sid).timeline)
+
+
+async def test_a_page_is_full_however_many_around_it_are_gone(store: Store) -> None:
+    for sid in ("old", "new"):
+        await expired(store, *(f"before_{sid}_{n}" for n in range(250)))
+        await store.timeline.create(sid, CREATED)
+        await asyncio.sleep(0.002)  # the index has milliseconds
+    await expired(store, *(f"last_{n}" for n in range(250)))
+    assert [session.id for _, session in await store.timeline.sessions(limit=100)] == ["new", "old"]
+    [(cursor, session)] = await store.timeline.sessions(limit=1)
+    assert session.id == "new"
+    assert [session.id for _, session in await store.timeline.sessions(cursor, limit=1)] == ["old"]
+
+
+async def test_a_page_costs_a_few_commands_however_long_it_is(store: Store) -> None:
+    for n in range(100):
+        await store.timeline.create(f"s{n}", CREATED)
+    with mock.patch.object(store.redis, "execute_command", wraps=store.redis.execute_command) as commands:
+        assert len(await store.timeline.sessions(limit=100)) == 100
+    assert commands.call_count <= 2
+
+
+async def test_what_is_gone_leaves_the_list_though_nobody_reads_it(store: Store) -> None:
+    await store.timeline.create("s1", CREATED)
+    await expired(store, *(f"gone{n}" for n in range(250)))
+    await store.timeline.tidy(most=100)
+    assert 1 < await store.redis.zcard(SESSION_INDEX) <= 152, "so many a round"
+    for _ in range(3):
+        await store.timeline.tidy()
+    assert [member.partition("-")[2] for member in await store.redis.zrange(SESSION_INDEX, 0, -1)] == ["s1"]
+
+
+async def test_nothing_is_left_to_tidy_of_an_empty_list(store: Store) -> None:
+    await store.timeline.tidy()
+    assert await store.timeline.sessions() == []
+
+
 async def test_a_forgotten_session_never_was_and_may_be_created_again(store: Store) -> None:
     await store.timeline.create("s1", CREATED)
     await store.timeline.forget("s1")
     with pytest.raises(NoSuchSession):
         await store.timeline.read("s1")
     assert await store.redis.keys("{s1}*") == []
+    assert not await store.redis.exists(SESSION_INDEX)
     await store.timeline.create("s1", CREATED)
 
 
@@ -292,7 +335,7 @@ async def test_a_session_that_waits_is_kept_as_long_as_one_that_is_over(store: S
 async def test_a_queued_session_knows_its_place_and_a_taken_one_has_none(store: Store) -> None:
     for place, sid in enumerate(("s1", "s2")):
         await store.timeline.create(sid, CREATED)
-        await store.redis.zadd(WAITING_SESSIONS, {sid: place})
+        await store.redis.zadd(waiting_key("live"), {sid: place})
     assert (await store.timeline.session("s2")).queue_position == 2
     fence = await store.leases.claim("s2", "r1")
     await store.timeline.append_fact("s2", fence, SessionStarting())

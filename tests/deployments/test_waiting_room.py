@@ -8,10 +8,10 @@ import pytest
 from redis_store import Store
 
 from deployments.calls import PartDown
-from deployments.entries import SessionCreated
+from deployments.entries import Pace, SessionCreated
 from deployments.pool import PoolFull
 from deployments.session import SessionState
-from deployments.store import WAITING_SESSIONS, Keys, LeaseHeld, NoSuchSession, SessionOver
+from deployments.store import WAITING_SESSIONS, Keys, LeaseHeld, NoSuchSession, SessionOver, waiting_key
 from deployments.waiting_room import LOCK_SECONDS, WaitingRoom
 
 CREATED = SessionCreated(prompt="a ball", seed=0, model="m", width=64, height=64, fps=16)
@@ -44,7 +44,7 @@ class Pool:
 async def waiting(store: Store, *sids: str) -> WaitingRoom:
     room = WaitingRoom(store.redis)
     for sid in sids:
-        await room.enter(sid)
+        await room.enter(sid, "live")
     return room
 
 
@@ -54,31 +54,42 @@ async def serve(room: WaitingRoom, pool: Pool) -> list[str]:
 
 async def test_a_position_counts_from_one_and_follows_who_leaves(store: Store) -> None:
     room = WaitingRoom(store.redis)
-    assert not await room.anyone_waiting()
-    assert [await room.enter(sid) for sid in "zya"] == [1, 2, 3]
-    assert await room.anyone_waiting()
-    await room.leave("z")
-    assert [await room.position(sid) for sid in "zya"] == [None, 1, 2]
+    assert not await room.anyone_waiting("live")
+    assert [await room.enter(sid, "live") for sid in "zya"] == [1, 2, 3]
+    assert await room.anyone_waiting("live")
+    await room.leave("z", "live")
+    assert [await room.position(sid, "live") for sid in "zya"] == [None, 1, 2]
 
 
 async def test_who_enters_twice_keeps_its_place(store: Store) -> None:
     room = await waiting(store, "a", "b")
-    assert await room.enter("a") == 1
+    assert await room.enter("a", "live") == 1
 
 
 async def test_who_enters_after_the_clock_was_set_back_is_last_all_the_same(store: Store) -> None:
     room = await waiting(store, "a")
-    await store.redis.zincrby(WAITING_SESSIONS, 3600e6, "a")
-    assert [await room.enter(sid) for sid in "zb"] == [2, 3]
+    await store.redis.zincrby(waiting_key("live"), 3600e6, "a")
+    assert [await room.enter(sid, "live") for sid in "zb"] == [2, 3]
 
 
 async def test_the_queue_is_served_in_order_until_there_is_no_room(store: Store) -> None:
     room, pool = await waiting(store, "c", "a", "b"), Pool(room=2)
     assert await serve(room, pool) == pool.begun == ["c", "a"]
-    assert await room.position("b") == 1
+    assert await room.position("b", "live") == 1
     pool.room = 3
     assert await serve(room, pool) == ["b"]
-    assert not await room.anyone_waiting()
+    assert not await room.anyone_waiting("live")
+
+
+@pytest.mark.parametrize(("blocked", "free"), [("offline", "live"), ("live", "offline")])
+async def test_where_one_pace_is_full_the_other_is_served(store: Store, blocked: Pace, free: Pace) -> None:
+    room, pool = WaitingRoom(store.redis), Pool(room=9, errors={"a": PoolFull(3)})
+    assert await room.enter("a", blocked) == 1
+    assert not await room.anyone_waiting(free)
+    assert [await room.enter(sid, free) for sid in "bc"] == [1, 2]
+    assert await serve(room, pool) == ["b", "c"]
+    assert await room.anyone_waiting(blocked)
+    assert not await room.anyone_waiting(free)
 
 
 async def test_an_empty_queue_costs_one_read(store: Store) -> None:
@@ -94,7 +105,7 @@ async def test_an_empty_queue_costs_one_read(store: Store) -> None:
 async def test_a_session_that_is_over_leaves_and_holds_nobody_up(store: Store, error: Exception) -> None:
     room, pool = await waiting(store, "b", "c"), Pool(room=9, errors={"b": error})
     assert await serve(room, pool) == ["c"]
-    assert not await room.anyone_waiting()
+    assert not await room.anyone_waiting("live")
     assert pool.given_up == {}
 
 
@@ -102,7 +113,7 @@ async def test_a_session_that_is_over_leaves_and_holds_nobody_up(store: Store, e
 async def test_a_fault_that_will_pass_keeps_the_place(store: Store, error: Exception) -> None:
     room, pool = await waiting(store, "b", "c"), Pool(room=9, errors={"b": error})
     assert await serve(room, pool) == []
-    assert await room.position("b") == 1
+    assert await room.position("b", "live") == 1
     pool.errors = {}
     assert await serve(room, pool) == ["b", "c"]
 
@@ -111,10 +122,10 @@ async def test_a_session_that_some_generator_has_begun_after_all_leaves_the_queu
     room, pool = await waiting(store, "b"), Pool(room=9, errors={"b": LeaseHeld("b", "r1")})
     await store.timeline.create("b", CREATED)
     assert await serve(room, pool) == []
-    assert await room.position("b") == 1  # the generator may still give it back
+    assert await room.position("b", "live") == 1  # the generator may still give it back
     await store.redis.hset(Keys("b").state, "status", SessionState.live)
     assert await serve(room, pool) == []
-    assert await room.position("b") is None
+    assert await room.position("b", "live") is None
 
 
 async def test_a_session_that_can_never_begin_is_given_up_and_holds_nobody_up(store: Store) -> None:
@@ -125,10 +136,10 @@ async def test_a_session_that_can_never_begin_is_given_up_and_holds_nobody_up(st
 
 async def test_who_has_waited_too_long_is_given_up(store: Store) -> None:
     room, pool = await waiting(store, "a", "b"), Pool(room=0)
-    await store.redis.zincrby(WAITING_SESSIONS, -601e6, "a")
+    await store.redis.zincrby(waiting_key("live"), -601e6, "a")
     assert await serve(room, pool) == []
     assert pool.given_up == {"a": "No generator had room for 10 minutes. Try again later."}
-    assert await room.position("b") == 1
+    assert await room.position("b", "live") == 1
 
 
 async def test_many_ingresses_serve_one_at_a_time_and_in_order(store: Store) -> None:
@@ -153,9 +164,9 @@ async def test_who_arrives_while_the_queue_is_served_does_not_overtake(store: St
     entered: list[int] = []
 
     async def take(sid: str) -> None:
-        assert await room.anyone_waiting()  # who is being begun still counts
+        assert await room.anyone_waiting("live")  # who is being begun still counts
         if sid == "a":
-            entered.append(await room.enter("late"))
+            entered.append(await room.enter("late", "live"))
         await pool.take(sid)
 
     assert await room.serve_once(take, pool.give_up) == ["a", "b", "late"]
