@@ -20,8 +20,10 @@ async def prune(
     """Delete what belongs to sessions that the timeline has forgotten; gives those. Any number may do so at once.
 
     What was written within `keep_seconds` stays all the same: the timeline may have lost more than it has forgotten.
-    To be called every PRUNE_SECONDS or so. Raises MediaError and redis.RedisError: nothing is deleted on a guess.
+    Tidies the list of sessions, too. To be called every PRUNE_SECONDS or so. Raises MediaError and redis.RedisError:
+    nothing is deleted on a guess.
     """
+    await timeline.tidy()
     gone = []
     for sid in await store.sessions():
         try:

@@ -16,7 +16,6 @@ from deployments.session import Change, IllegalTransition, Session, SessionState
 from deployments.store import (
     LIVE_SESSIONS,
     SESSION_INDEX,
-    WAITING_SESSIONS,
     BadCursor,
     CursorGone,
     Fenced,
@@ -24,6 +23,7 @@ from deployments.store import (
     NoSuchSession,
     SessionExists,
     SessionOver,
+    waiting_key,
 )
 
 START = "0-0"
@@ -34,6 +34,8 @@ CLAIM_SECONDS = 60
 _CURSOR = re.compile(r"(\d{1,20})-(\d{1,20})")
 _INDEX_MEMBER = re.compile(r"\d{13}-\w{1,64}")
 _STAMP = {"id", "at"}
+_NOT_OF_THE_FOLD = frozenset({"created", "written_key", "written_id"})
+_MOST_AT_ONCE = 1000
 
 
 def parse_cursor(cursor: str) -> tuple[int, int]:
@@ -79,24 +81,38 @@ class Timeline:
     async def forget(self, sid: str) -> None:
         """As if the session had never been. Only for one that nobody has claimed."""
         keys = Keys(sid)
+        created_at: Any = await self._redis.hget(keys.state, "created_at")
         await self._redis.delete(keys.state, keys.timeline, keys.chunks, keys.fence, keys.lease)
+        if created_at is not None:
+            await self._redis.zrem(SESSION_INDEX, _index_member(int(created_at), sid))
 
     async def sessions(self, after: str = "", limit: int = 100) -> list[tuple[str, Session]]:
-        """Sessions with a cursor each, newest first, from behind a cursor on ('': from the newest), at most `limit`.
+        """Sessions with a cursor each, newest first, from behind a cursor on ('': from the newest).
 
-        Forgets those that are no longer kept, so a page may be shorter while more follow: go on until one is empty.
+        As many as `limit`, fewer only where no more follow. Raises BadCursor.
         """
         if after and not _INDEX_MEMBER.fullmatch(after):
             raise BadCursor(after)
-        most = f"({after}" if after else "+"
-        members: Any = await self._redis.zrevrangebylex(SESSION_INDEX, most, "-", start=0, num=limit)
-        found = []
-        for member in members:
-            try:
-                found.append((member, await self.session(member.partition("-")[2])))
-            except NoSuchSession:
-                await self._redis.zrem(SESSION_INDEX, member)
-        return found
+        found: list[tuple[str, Session]] = []
+        step, more = limit, True
+        while more and len(found) < limit:
+            most = f"({after}" if after else "+"
+            members: Any = await self._redis.zrevrangebylex(SESSION_INDEX, most, "-", start=0, num=step)
+            found += await self._kept(members)
+            more = len(members) == step
+            after = members[-1] if members else after
+            step = min(2 * step, _MOST_AT_ONCE)  # only where many are gone
+        return found[:limit]
+
+    async def tidy(self, most: int = _MOST_AT_ONCE) -> None:
+        """Drop from the list what is no longer kept: of `most` sessions, any of them, so that each has its turn."""
+        members: Any = await self._redis.zrandmember(SESSION_INDEX, most)
+        async with self._redis.pipeline(transaction=False) as states:
+            for member in members:
+                states.exists(Keys(_sid(member)).state)
+            there = await states.execute()
+        if gone := [member for member, exists in zip(members, there, strict=True) if not exists]:
+            await self._redis.zrem(SESSION_INDEX, *gone)
 
     async def append_command(self, sid: str, command: Command) -> str:
         """Ask the owner for something; anybody may. Gives the entry's id. Raises NoSuchSession, SessionOver."""
@@ -123,13 +139,10 @@ class Timeline:
         state: Any = await self._redis.hgetall(Keys(sid).state)
         if not state:
             raise NoSuchSession(sid)
-        for name in ("written_key", "written_id"):
-            state.pop(name, None)
-        facts = json.loads(state.pop("created")) | {name: value for name, value in state.items() if value != ""}
+        rank: Any = None
         if state["status"] == SessionState.queued:
-            rank: Any = await self._redis.zrank(WAITING_SESSIONS, sid)
-            facts["queue_position"] = None if rank is None else int(rank) + 1
-        return Session.model_validate(facts | {"media_seconds": int(state["frames"]) / facts["fps"]})
+            rank = await self._redis.zrank(waiting_key(json.loads(state["created"])["pace"]), sid)
+        return _session(state, rank)
 
     async def chunks(self, sid: str, after: str = "", limit: int = 100) -> list[Chunk]:
         """The next chunks after a cursor ('': from the first that is kept), oldest first, at most `limit`.
@@ -183,6 +196,21 @@ class Timeline:
         """Sessions of a replica with a new command, for ever; an empty set says: look at all of them."""
         return inbox.listen(self._blocking, replica)
 
+    async def _kept(self, members: Sequence[str]) -> list[tuple[str, Session]]:
+        """What there is of these members of the index."""
+        async with self._redis.pipeline(transaction=False) as reads:
+            for member in members:
+                reads.hgetall(Keys(_sid(member)).state)
+                reads.zrank(waiting_key("live"), _sid(member))
+                reads.zrank(waiting_key("offline"), _sid(member))
+            said: Any = await reads.execute()
+        states = zip(members, said[::3], said[1::3], said[2::3], strict=True)
+        return [
+            (member, _session(state, offline if live is None else live))
+            for member, state, live, offline in states
+            if state
+        ]
+
     async def _append(
         self,
         sid: str,
@@ -230,6 +258,19 @@ class Timeline:
 
 def _index_member(created_at: int, sid: str) -> str:
     return f"{created_at:013d}-{sid}"
+
+
+def _sid(member: str) -> str:
+    return member.partition("-")[2]
+
+
+def _session(state: dict[str, str], rank: int | None) -> Session:
+    """From what the script keeps, and the place among those that wait: 0 is the next."""
+    facts: dict[str, Any] = json.loads(state["created"])
+    facts |= {name: value for name, value in state.items() if value != "" and name not in _NOT_OF_THE_FOLD}
+    if rank is not None and facts["status"] == SessionState.queued:
+        facts["queue_position"] = rank + 1
+    return Session.model_validate(facts | {"media_seconds": int(state["frames"]) / facts["fps"]})
 
 
 def _fields(row: tuple[str, dict[str, str]]) -> dict[str, Any]:

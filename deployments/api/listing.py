@@ -18,12 +18,13 @@ async def list_sessions(
 ) -> SessionPage:
     """Newest first. A page may be short, even empty, while more follow. Raises BadCursor."""
     found: list[tuple[str, Session]] = []
+    step = _BATCH if status or labels else limit + 1  # one more tells whether more follow
     read, cursor, more = 0, after, True
     while more and read < MOST_READ and len(found) <= limit:
-        batch = await timeline.sessions(cursor, _BATCH)
+        batch = await timeline.sessions(cursor, step)
         found += [(place, session) for place, session in batch if _suits(session, status, labels)]
-        more = bool(batch)
-        read += max(len(batch), 1)
+        more = len(batch) == step
+        read += len(batch)
         cursor = batch[-1][0] if batch else cursor
     if len(found) > limit:
         found, more = found[:limit], True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
 from api_parts import Parts
 
 from deployments.api import listing
+from deployments.store import SESSION_INDEX
+from deployments.timeline import Timeline
 
 SESSIONS = "/v1/sessions"
 
@@ -70,6 +73,28 @@ async def test_a_filter_that_few_pass_costs_short_pages_and_loses_none(
     pages = await listed(http, label="odd:1", limit=3)
     assert flat(pages) == sids[1::2][::-1]
     assert len(pages) > 2
+
+
+async def test_what_was_refused_hides_nobody(http: httpx.AsyncClient, parts: Parts) -> None:
+    async def refuse(count: int) -> None:
+        parts.room = len(parts.fences)
+        for _ in range(count):
+            assert (await http.post(SESSIONS, json={"prompt": "a ball"})).status_code == 503
+        parts.room = None
+
+    await refuse(125)
+    sid = await create(http)
+    await refuse(125)
+    page = (await http.get(SESSIONS, params={"limit": 1})).json()
+    assert ([session["id"] for session in page["data"]], page["has_more"], page["next"]) == ([sid], False, None)
+    assert await parts.store.redis.zcard(SESSION_INDEX) == 1
+
+
+async def test_an_unfiltered_page_reads_no_more_than_it_shows_and_one(http: httpx.AsyncClient, parts: Parts) -> None:
+    sids = [await create(http) for _ in range(4)]
+    with mock.patch.object(Timeline, "sessions", autospec=True, side_effect=Timeline.sessions) as read:
+        assert flat(await listed(http, limit=2)) == sids[::-1]
+    assert [call.args[2] for call in read.call_args_list] == [3, 3]
 
 
 async def test_what_is_no_longer_kept_is_not_listed(http: httpx.AsyncClient, parts: Parts) -> None:
