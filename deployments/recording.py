@@ -8,15 +8,19 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from deployments.fragments import Fragment
 from deployments.media_store import MediaError, MediaStore, StoreFull, StoreUnavailable
 
 SEGMENT_CHUNKS = 4
 MOST_PENDING_BYTES = 32 * 1024 * 1024
-TRIES = 3
-AGAIN_SECONDS = 1.0
+PATIENCE_SECONDS = 300.0
+AGAIN_SECONDS = 0.5
+MOST_AGAIN_SECONDS = 15.0
 _SEGMENT = re.compile(r"(\d{9,})-(\d+)\.m4s")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -49,8 +53,9 @@ class Recording:
     """Writes one session's fragments, in order and in the background, for its owner. For one event loop.
 
     `init` gives the init segment; it is asked for once, and only for the first segment of a session. `failed` is called
-    once, with a text for people, when the store takes no more: what is stored stays, what follows is not recorded, and
-    nobody else need care. A killed owner loses the open segment and what the store had not taken.
+    once, with a text for people, when the store takes no more: it is full, or away until more than `most_pending` waits
+    for it, or for PATIENCE_SECONDS. What is stored stays, what follows is not recorded, and nobody else need care. A
+    killed owner loses the open segment and what the store had not taken.
 
     The owner calls `add` for each fragment that it publishes, `flush` before it states that the session is paused or
     over, and, for a session made faster than real time, `room` before it makes a chunk. The owner of a resumed session
@@ -119,7 +124,7 @@ class Recording:
             await self._begin()
             while self._pending:
                 segment, data = self._pending[0]
-                await self._write(segment.path(self._sid), data)
+                await self._patiently(partial(self._store.write, segment.path(self._sid), data))
                 if self._pending:  # else it failed meanwhile
                     self._pending.popleft()
                 self._wake()
@@ -130,21 +135,27 @@ class Recording:
             self._fail(StoreUnavailable("the log says why"))
 
     async def _begin(self) -> None:
-        if not self._begun and not await self._store.exists(init_path(self._sid)):
-            await self._write(init_path(self._sid), await self._init())
+        path = init_path(self._sid)
+        if not self._begun and not await self._patiently(lambda: self._store.exists(path)):
+            data = await self._init()
+            await self._patiently(lambda: self._store.write(path, data))
         self._begun = True
 
-    async def _write(self, path: str, data: bytes) -> None:
-        for tries_left in reversed(range(TRIES)):
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """A store that is away comes back: what it is to take waits here, and what comes after it in `_pending`."""
+        clock = asyncio.get_running_loop().time
+        began, again = clock(), AGAIN_SECONDS
+        while True:
             try:
-                return await self._store.write(path, data)
+                return await work()
             except StoreFull:
                 raise
             except MediaError as error:
-                if not tries_left:
+                if self._over or clock() - began >= PATIENCE_SECONDS:
                     raise
                 log.warning("not stored yet: %s", error)
-                await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(again)
+            again = min(2 * again, MOST_AGAIN_SECONDS)
 
     def _fail(self, error: MediaError) -> None:
         if self._over:

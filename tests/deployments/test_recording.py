@@ -196,16 +196,41 @@ async def test_an_offline_recording_waits_for_its_store_and_loses_nothing(tmp_pa
     assert await recorded(store, SID) == [Segment(first, 4) for first in range(0, 100, 4)]
 
 
-async def test_a_store_that_does_not_answer_for_a_moment_loses_nothing(
+async def test_a_store_that_does_not_answer_for_a_while_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording, "AGAIN_SECONDS", 0.0)
-    store = FlakyStore(str(tmp_path), faults=2)
+    store = FlakyStore(str(tmp_path), faults=20)
     kept = Recording(store, SID, init, never)
     for chunk in range(8):
         kept.add(plain(chunk))
     await kept.flush()
     assert await recorded(store, SID) == [Segment(0, 4), Segment(4, 4)]
+
+
+async def test_a_store_that_stays_away_fails_the_recording_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0.05)
+    reasons: list[str] = []
+    kept = Recording(FlakyStore(str(tmp_path), faults=10**6), SID, init, reasons.append)
+    for chunk in range(8):
+        kept.add(plain(chunk))
+    await kept.flush()
+    assert len(reasons) == 1
+    assert "connection reset" in reasons[0]
+
+
+async def test_a_store_that_is_away_fails_a_live_recording_when_too_much_waits(tmp_path: Path) -> None:
+    reasons: list[str] = []
+    kept = Recording(FlakyStore(str(tmp_path), faults=10**6), SID, init, reasons.append, most_pending=1000)
+    for chunk in range(8):
+        assert not reasons
+        kept.add(plain(chunk, size=150))
+        await asyncio.sleep(0)
+    assert len(reasons) == 1
+    assert "wait for it" in reasons[0]
 
 
 async def test_an_init_segment_that_nobody_gives_fails_the_recording(tmp_path: Path) -> None:
