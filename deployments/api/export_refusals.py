@@ -55,7 +55,7 @@ class TooLong(SessionError):
 
 class TooManyExports(_OfSession):
     def __str__(self) -> str:
-        return f"Session {self.sid!r} has {MOST_KEPT} exports: use those, or record a new session."
+        return f"{MOST_KEPT} exports of session {self.sid!r} are being made: ask again when one of them is."
 
 
 class ExportNotReady(SessionError):

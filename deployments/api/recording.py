@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -25,23 +26,25 @@ from deployments.api.export_refusals import (
     TooLong,
     TooManyExports,
 )
-from deployments.api.models import MAX_SECONDS, AnswerModel
+from deployments.api.models import MAX_FRAME, MAX_SECONDS, AnswerModel
 from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.byte_range import Unsatisfiable, content_range, wanted
 from deployments.download import PIECE_BYTES
 from deployments.export import Export, ExportFormat, ExportState
-from deployments.exports import MOST_KEPT, MOST_PICTURES_SECONDS, NoSuchExport, Span, span
+from deployments.exports import MOST_KEPT, MOST_PICTURES_SECONDS, Exports, NoSuchExport, Span, span
 from deployments.logs import about
-from deployments.media_store import MediaStore, NoSuchMedia, StoreUnavailable
+from deployments.media_store import MediaError, MediaStore, NoSuchMedia, StoreUnavailable
 from deployments.recording import recorded
 from deployments.session import Session, chunk_first_frame
 from deployments.store import NoSuchSession
 
 FOREVER = {"Cache-Control": "public, max-age=86400, immutable"}
+FOR_AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 BRIEFLY = {"Cache-Control": "max-age=2"}
 _SECONDS: dict[str, Any] = {"ge": 0, "le": MAX_SECONDS, "allow_inf_nan": False}
 _SCHEMA = {"schema": {"type": "string", "format": "binary"}}
+log = logging.getLogger(__name__)
 _FILE = {"content": {kind.media_type: _SCHEMA for kind in ExportFormat}}
 
 
@@ -76,12 +79,13 @@ def routes(services: Services) -> APIRouter:
         """Make a file of what is recorded, cut at the borders of chunks so that all that was asked for is in it.
 
         Of a live session, too: what is recorded so far, which is all but the last few chunks. Read the export for its
-        progress; it is kept as long as the session.
+        progress; it is kept as long as the session, the newest 100 of them.
         """
         with about(sid):
             session = await timeline.session(sid)
             found = await _span(store, session, ask)
-            if len(await exports.list(sid)) >= MOST_KEPT:
+            known = await exports.list(sid)
+            if sum(not other.status.over for other in known) >= MOST_KEPT:
                 raise TooManyExports(sid)
             made = Export(
                 id=secrets.token_hex(6),
@@ -106,6 +110,7 @@ def routes(services: Services) -> APIRouter:
             if not taken:
                 await exports.remove(sid, made.id)
                 raise ExporterBusy
+            await _make_room(store, exports, known)
         view = ExportView.of(made)
         response.headers["Location"] = view.links.self
         return view
@@ -180,15 +185,22 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """A still picture: of the size of the video where it is recorded, else a small one."""
         session = await timeline.session(sid)
+        headers = FOR_AN_HOUR if session.status.over else BRIEFLY
         try:
             data = await services.poster(sid, at, session.fps)
         except NoSuchMedia:
             raise NoPicture(sid) from None
-        return Response(data, headers=BRIEFLY, media_type="image/jpeg")
+        return Response(data, headers=headers, media_type="image/jpeg")
 
     @api.get("/thumbnails", responses=problems(StoreUnavailable))
-    async def list_thumbnails(sid: str) -> ThumbnailList:
-        """Small pictures along the video: of every fourth chunk, and of those at which a new prompt takes hold."""
+    async def list_thumbnails(
+        sid: str,
+        after: Annotated[int, Query(ge=-1, le=MAX_FRAME, description="Only those of later chunks than this one.")] = -1,
+    ) -> ThumbnailList:
+        """Small pictures along the video: of every fourth chunk, and of those at which a new prompt takes hold.
+
+        One may come a little later than that of the next chunk.
+        """
         fps = (await timeline.session(sid)).fps
         return ThumbnailList(
             data=[
@@ -198,6 +210,7 @@ def routes(services: Services) -> APIRouter:
                     url=f"/v1/sessions/{sid}/thumbnails/{chunk:09d}.webp",
                 )
                 for chunk in await thumbnails.stored(store, sid)
+                if chunk > after
             ]
         )
 
@@ -229,6 +242,18 @@ async def _span(store: MediaStore, session: Session, ask: AskExport) -> Span:
     if ask.format is not ExportFormat.mp4 and length > MOST_PICTURES_SECONDS:
         raise TooLong(ask.format, length)
     return found
+
+
+async def _make_room(store: MediaStore, exports: Exports, known: Sequence[Export]) -> None:
+    """Forget what is too much beside the new one: those that failed first, then the oldest that are made."""
+    over = [export for export in known if export.status.over]
+    over.sort(key=lambda export: (export.status is ExportState.completed, export.created_at))
+    for export in over[: max(0, len(known) + 1 - MOST_KEPT)]:
+        await exports.remove(export.session, export.id)
+        try:
+            await store.delete(export.path)
+        except MediaError as error:
+            log.warning("not deleted: %s", error)  # it goes with its session
 
 
 async def _pieces(store: MediaStore, path: str, size: int) -> AsyncIterator[bytes]:

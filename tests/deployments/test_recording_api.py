@@ -17,6 +17,7 @@ from synthetic_session import CONFIG, fragment, pixels
 from deployments import thumbnails
 from deployments.api import recording as routes
 from deployments.api.errors import MEDIA_TYPE
+from deployments.entries import RecordingFailed, SessionEnded
 from deployments.export import ExportState
 from deployments.pruning import prune
 from deployments.recording import Recording
@@ -178,13 +179,45 @@ async def test_moving_pictures_are_at_most_a_minute_long(
     await parts.exporter.finish()
 
 
-async def test_one_session_has_not_any_number_of_exports(
+async def test_a_new_export_takes_the_place_of_one_that_failed_and_then_of_the_oldest(
+    parts: Parts, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await recorded(parts, http, chunks=1)
+    sid = path.rpartition("/")[2]
+    monkeypatch.setattr(routes, "MOST_KEPT", 3)
+    made = [await exported(parts, http, path, {"format": "mp4"}) for _ in range(2)]
+    init = await parts.media.read(f"{sid}/init.mp4")
+    await parts.media.delete(f"{sid}/init.mp4")
+    failed = await exported(parts, http, path, {"format": "mp4"})
+    assert failed["status"] == "failed"
+    await parts.media.write(f"{sid}/init.mp4", init)
+    made += [await exported(parts, http, path, {"format": "mp4"}) for _ in range(2)]
+    assert [export["status"] for export in made] == ["completed"] * 4
+    listed = (await http.get(f"{path}/exports")).json()["data"]
+    assert {export["id"] for export in listed} == {export["id"] for export in made[1:]}
+    assert await parts.media.names(f"{sid}/exports") == sorted(f"{export['id']}.mp4" for export in made[1:])
+
+
+async def test_not_any_number_of_exports_of_a_session_is_made_at_a_time(
     parts: Parts, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await recorded(parts, http, chunks=1)
     monkeypatch.setattr(routes, "MOST_KEPT", 1)
-    await exported(parts, http, path, {"format": "mp4"})
+    done = await exported(parts, http, path, {"format": "mp4"})
+    sid = path.rpartition("/")[2]
+    made = await parts.exports.get(sid, done["id"])
+    await parts.exports.update(made.model_copy(update={"status": ExportState.queued}))
+    await parts.exports.beat(sid, made.id)
     assert is_problem(await http.post(f"{path}/exports", json={"format": "mp4"}), 409, "too-many-exports")
+    await parts.exports.update(made)
+    assert (await exported(parts, http, path, {"format": "mp4"}))["status"] == "completed"
+
+
+async def test_what_was_kept_before_a_recording_failed_can_be_exported(parts: Parts, http: httpx.AsyncClient) -> None:
+    path = await recorded(parts, http)
+    await parts.state(path.rpartition("/")[2], RecordingFailed(reason="The store is full."))
+    done = await exported(parts, http, path, {"format": "mp4"})
+    assert (done["status"], done["frames"]) == ("completed", FRAMES)
 
 
 async def test_an_exporter_with_a_long_queue_says_when_to_come_back(
@@ -224,6 +257,10 @@ async def test_thumbnails_lie_along_the_video_and_never_change(parts: Parts, htt
     listed = (await http.get(f"{path}/thumbnails")).json()["data"]
     assert [thumbnail["chunk"] for thumbnail in listed] == [0, 4, 6, 8]
     assert [thumbnail["media_seconds"] for thumbnail in listed] == [0.0, 45 / 16, 69 / 16, 93 / 16]
+    assert (await http.get(f"{path}/thumbnails?after=-1")).json()["data"] == listed
+    assert (await http.get(f"{path}/thumbnails?after=4")).json()["data"] == listed[2:]
+    assert (await http.get(f"{path}/thumbnails?after=8")).json()["data"] == []
+    assert is_problem(await http.get(f"{path}/thumbnails?after=x"), 422, "invalid-request")
     answer = await http.get(listed[2]["url"])
     assert answer.headers["content-type"] == "image/webp"
     assert "immutable" in answer.headers["cache-control"]
@@ -238,6 +275,10 @@ async def test_a_poster_is_there_as_soon_as_there_is_a_picture(parts: Parts, htt
         answer = await http.get(f"{path}/poster.jpg{query}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
         assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
+        assert answer.headers["cache-control"] == "max-age=2"
+    await parts.state(path.rpartition("/")[2], SessionEnded(reason="requested"))
+    answer = await http.get(f"{path}/poster.jpg")
+    assert answer.headers["cache-control"] == "public, max-age=3600", "there is no newer picture to come"
 
 
 async def test_media_are_deleted_with_their_session_and_not_before(parts: Parts, http: httpx.AsyncClient) -> None:

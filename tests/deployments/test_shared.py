@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -57,7 +58,12 @@ class Client:
 
 
 def asks(
-    app: SharedAnswers, query: str = "after=1", path: str = FRAGMENTS, method: str = "GET", agent: bytes = b"any"
+    app: SharedAnswers,
+    query: str = "after=1",
+    path: str = FRAGMENTS,
+    method: str = "GET",
+    agent: bytes = b"any",
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> tuple[Client, asyncio.Task[None]]:
     client = Client()
     scope = {
@@ -65,7 +71,7 @@ def asks(
         "method": method,
         "path": path,
         "query_string": query.encode(),
-        "headers": [(b"host", b"here"), (b"user-agent", agent), (b"x-request-timeout-seconds", b"1")],
+        "headers": [(b"host", b"here"), (b"user-agent", agent), (b"x-request-timeout-seconds", b"1"), *headers],
     }
     return client, asyncio.create_task(app(scope, client.receive, client.send))
 
@@ -160,7 +166,45 @@ async def test_a_broken_ingress_breaks_every_request_and_none_after_it() -> None
     assert client.status == 200
 
 
-@pytest.mark.parametrize(("path", "method"), [("/v1/sessions/s", "GET"), (FRAGMENTS, "HEAD"), ("/v1/sessions", "POST")])
+@pytest.mark.parametrize("path", ["", "/fragments", "/thumbnails", "/thumbnails/000000004.webp", "/poster.jpg"])
+async def test_many_who_look_at_one_session_ask_once(path: str) -> None:
+    ingress = FakeIngress()
+    app = SharedAnswers(ingress, 60.0)
+    viewers = [asks(app, path=f"/v1/sessions/s{path}") for _ in range(200)]
+    others = [asks(app, path=f"/v1/sessions/s2{path}"), asks(app, path=f"/v1/sessions/s{path}", query="after=2")]
+    await settle()
+    ingress.go.set()
+    await asyncio.gather(*(asking for _, asking in [*viewers, *others]))
+    assert {viewer.body for viewer, _ in viewers} == {b"<1>"}
+    assert len({viewer.body for viewer, _ in others} | {b"<1>"}) == 3
+    assert len(ingress.asked) == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions/s", FRAGMENTS])
+async def test_who_says_who_they_are_shares_with_nobody(path: str) -> None:
+    ingress = FakeIngress()
+    ingress.go.set()
+    app = SharedAnswers(ingress, 60.0)
+    for number, token in enumerate((b"", b"Bearer a", b"Bearer a", b"Bearer b")):
+        client, asking = asks(app, path=path, headers=[(b"authorization", token)] if token else [])
+        await asking
+        assert client.body == b"<%d>" % (number + 1)
+    client, asking = asks(app, path=path)
+    await asking
+    assert client.body == b"<1>"
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/v1/sessions/s/timeline", "GET"),
+        ("/v1/sessions/s/exports", "GET"),
+        ("/v1/sessions", "GET"),
+        ("/v1/sessions/s", "DELETE"),
+        (FRAGMENTS, "HEAD"),
+        ("/v1/sessions", "POST"),
+    ],
+)
 async def test_everything_else_is_left_alone(path: str, method: str) -> None:
     ingress = FakeIngress()
     ingress.go.set()
