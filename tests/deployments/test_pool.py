@@ -1,4 +1,4 @@
-"""New sessions go to a generator that takes them; what nobody waits for is cancelled; only a death is a death."""
+"""Sessions go to a generator that takes them; what nobody waits for is cancelled; only a death is a death."""
 
 from __future__ import annotations
 
@@ -66,19 +66,19 @@ class Handle:
         return self.responses[len(self.placements) - 1]
 
 
-async def opened(handle: Handle) -> Session:
-    return await GeneratorPool(handle).open("s", "a ball", 0)
+async def taken(handle: Handle) -> Session:
+    return await GeneratorPool(handle).take("s")
 
 
 async def test_a_session_goes_on_to_the_next_replica_when_one_refuses() -> None:
     handle = Handle(Refusal("a", 9), SESSION)
-    assert await opened(handle) == SESSION
+    assert await taken(handle) == SESSION
     assert [placement.excluded for placement in handle.placements] == [(), ("a",)]
 
 
 async def test_a_full_pool_says_when_the_first_slot_may_be_free() -> None:
     with pytest.raises(PoolFull) as full:
-        await opened(Handle(Refusal("a", 9), Refusal("b", 4), NoReplicaLeft("s")))
+        await taken(Handle(Refusal("a", 9), Refusal("b", 4), NoReplicaLeft("s")))
     assert full.value.retry_after_s == 4
 
 
@@ -89,15 +89,15 @@ async def test_a_full_pool_says_when_the_first_slot_may_be_free() -> None:
 )
 async def test_a_pool_without_a_generator_is_down_and_not_full(error: Exception) -> None:
     with pytest.raises(PartDown, match="generator"):
-        await opened(Handle(error))
+        await taken(Handle(error))
 
 
 async def test_a_session_that_nobody_waits_for_any_more_is_cancelled() -> None:
     handle = Handle(None)
-    opening = asyncio.create_task(opened(handle))
+    taking = asyncio.create_task(taken(handle))
     await handle.responses[0].awaited.wait()
-    opening.cancel()
-    await asyncio.wait([opening])
+    taking.cancel()
+    await asyncio.wait([taking])
     assert handle.responses[0].cancelled
 
 
