@@ -1,4 +1,4 @@
-"""The API's description, complete: what FastAPI finds, with every problem, key and WebSocket message.
+"""The API's description, complete: what FastAPI finds, with every problem, key and WebSocket message, and examples.
 
 `python -m deployments.api.document` writes it to docs/openapi.json.
 """
@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from deployments.api.body import BODY_TOO_LARGE, NOT_JSON, SLOW_BODY
 from deployments.api.errors import BAD_JSON, MEDIA_TYPE, explain, make_problem
+from deployments.api.examples import EXAMPLES, example_of
 from deployments.api.glossary import GLOSSARY, PARAMETERS, TAGS
 from deployments.api.idempotency import BAD_KEY, HEADER, REPLAYED
 from deployments.api.messages import CLIENT_MESSAGE, SERVER_MESSAGE
@@ -67,6 +68,8 @@ def describe(api: FastAPI) -> dict[str, Any]:
         for part, definition in schema.pop("$defs").items():
             schemas.setdefault(part, definition)
         schemas[name] = schema
+    for model in EXAMPLES:
+        schemas[model]["examples"] = [example_of(model)]
     for schema in schemas.values():
         for name, field in schema.get("properties", {}).items():
             if "description" not in field and "const" not in field and name in GLOSSARY:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from deployments.api.models import Links
+
 TAGS: Mapping[str, str] = {
     "sessions": "Create videos, find them, read them, pause them, end them.",
     "prompts": "Change what a video shows: now, at a time that is still to come, or not after all.",
@@ -64,12 +66,7 @@ GLOSSARY: Mapping[str, str] = {
     "url": "Path of the file.",
     "warnings": "What the model makes nothing of in the prompt.",
     "width": "Pixels.",
-    **{
-        name: "Path of this resource."
-        for name in ("self", "prompts", "timeline", "chunks", "events", "ws", "fragments")
-    },
-    **dict.fromkeys(("self", "prompts", "timeline", "chunks", "events", "ws", "fragments"), "Path of this resource."),
-    **dict.fromkeys(("init", "live", "hls", "poster", "thumbnails", "exports"), "Path of this resource."),
+    **dict.fromkeys(Links.model_fields, "Path of this resource."),
 }
 
 PARAMETERS: Mapping[str, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from deployments.api.document import FILE, SESSION, document, operations, text
+from deployments.api.examples import EXAMPLES
 
 DOCUMENT = document()
 OPERATIONS = {f"{method} {path}": operation for path, method, operation in operations(DOCUMENT)}
@@ -76,6 +78,33 @@ def test_every_parameter_is_described() -> None:
     for name, operation in OPERATIONS.items():
         for parameter in operation.get("parameters", []):
             assert parameter.get("description"), f"{name}: {parameter['name']}"
+
+
+def test_every_answer_and_every_message_has_an_example() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    answers = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for operation in OPERATIONS.values()
+        for status, response in operation["responses"].items()
+        for kind, content in response.get("content", {}).items()
+        if status < "400" and kind == "application/json"
+    }
+    sent = {
+        part["$ref"].rpartition("/")[2]
+        for union in ("ClientMessage", "ServerMessage")
+        for part in schemas[union]["oneOf"]
+    }
+    assert len(answers) > 10
+    assert len(sent) > 10
+    assert {name for name in answers | sent if not schemas[name].get("examples")} == set()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_what_the_service_may_say(name: str) -> None:
+    [shown] = DOCUMENT["components"]["schemas"][name]["examples"]
+    assert type(EXAMPLES[name]).model_validate_json(json.dumps(shown)) == EXAMPLES[name]
+    said = DOCUMENT["components"]["schemas"][name]["properties"]
+    assert set(shown) == set(said), "every field of it, and no other"
 
 
 def test_every_reference_leads_somewhere() -> None:
