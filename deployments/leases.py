@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -16,10 +17,12 @@ from deployments.store import (
     NoSuchSession,
     SessionOver,
 )
+from deployments.timeline import KEEP_SECONDS
 
 LEASE_SECONDS = 3.0
 RENEW_SECONDS = 1.0
 _OVER = json.dumps({state: True for state in SessionState if state.over})
+_OWNED = json.dumps({state: True for state in SessionState if state.owned})
 
 # Counter and fold each remember the last fence. A session that was created and never claimed expires: a claim keeps it.
 _CLAIM = """
@@ -40,9 +43,10 @@ for _, key in ipairs({state, timeline, fence, KEYS[5]}) do redis.call('PERSIST',
 return {'ok', next_fence}
 """
 
-# A lease that ran out is good again as long as nobody else claimed: the fence decides, not the clock.
+# A lease that ran out is good again as long as nobody else claimed: the fence decides, not the clock. Meanwhile
+# `orphans` may have let the session expire.
 _RENEW = """
-local state, fence, lease = KEYS[1], KEYS[2], KEYS[3]
+local state, fence, lease, timeline = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local owner, ttl_ms, mine = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local status = redis.call('HGET', state, 'status')
 if not status then return {'missing'} end
@@ -50,15 +54,26 @@ if tonumber(redis.call('GET', fence) or '0') ~= mine then return {'fenced'} end
 if cjson.decode(ARGV[4])[status] then return {'over', status} end
 redis.call('HSET', lease, 'owner', owner, 'fence', mine)
 redis.call('PEXPIRE', lease, ttl_ms)
+for _, key in ipairs({state, timeline, fence, KEYS[5]}) do redis.call('PERSIST', key) end
 return {'ok'}
 """
-
 
 _RELEASE = """
 local fence, lease = KEYS[1], KEYS[2]
 if tonumber(redis.call('GET', fence) or '0') ~= tonumber(ARGV[1]) then return end
 redis.call('DEL', lease)
 for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+"""
+
+# Whoever claimed the session and neither began it nor gave it back is gone: a claim's PERSIST must not outlive it.
+_LET_EXPIRE = """
+local state, lease = KEYS[1], KEYS[2]
+local status = redis.call('HGET', state, 'status')
+if status and (cjson.decode(ARGV[1])[status] or redis.call('EXISTS', lease) == 1) then return 'held' end
+for _, key in ipairs({state, KEYS[3], KEYS[4], KEYS[5]}) do
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, ARGV[2]) end
+end
+return 'free'
 """
 
 
@@ -71,6 +86,7 @@ class Leases:
         self._claim = redis.register_script(_CLAIM)
         self._renew = redis.register_script(_RENEW)
         self._give_back = redis.register_script(_RELEASE)
+        self._let_expire = redis.register_script(_LET_EXPIRE)
 
     async def claim(self, sid: str, owner: str, *, dead_owner: str = "") -> int:
         """Become the owner; gives the fence. `dead_owner`: take it from that one though its lease still runs.
@@ -96,8 +112,12 @@ class Leases:
     async def renew(self, sid: str, owner: str, fence: int) -> None:
         """Stay the owner: call each RENEW_SECONDS. Raises NoSuchSession, SessionOver, Fenced."""
         keys = Keys(sid)
-        match await self._renew(keys=[keys.state, keys.fence, keys.lease], args=[owner, self._ttl_ms, fence, _OVER]):
+        match await self._renew(
+            keys=[keys.state, keys.fence, keys.lease, keys.timeline, keys.chunks],
+            args=[owner, self._ttl_ms, fence, _OVER],
+        ):
             case ["ok"]:
+                await self._redis.sadd(LIVE_SESSIONS, sid)  # so that none that is held stays missing in there
                 return
             case ["fenced"]:
                 raise Fenced(sid, fence)
@@ -112,17 +132,37 @@ class Leases:
             keys=[keys.fence, keys.lease, keys.state, keys.timeline, keys.chunks],
             args=[fence, int(keep_seconds * 1000)],
         )
-        await self._redis.srem(LIVE_SESSIONS, sid)
 
     async def orphans(self) -> frozenset[str]:
-        """Sessions that somebody should hold and nobody does. Forgets those that nobody should."""
-        sids: Any = await self._redis.smembers(LIVE_SESSIONS)
-        lost: set[str] = set()
-        for sid in sids:
-            keys = Keys(sid)
-            status: Any = await self._redis.hget(keys.state, "status")
-            if status is None or not (SessionState(status).owned or await self._redis.exists(keys.lease)):
-                await self._redis.srem(LIVE_SESSIONS, sid)
-            elif not await self._redis.exists(keys.lease):
+        """Sessions that somebody should hold and nobody does. Forgets those that nobody should; only this does."""
+        sids: Any = list(await self._redis.smembers(LIVE_SESSIONS))
+        async with self._redis.pipeline(transaction=False) as reads:
+            for sid in sids:
+                reads.hget(Keys(sid).state, "status")
+                reads.exists(Keys(sid).lease)
+            said: Any = await reads.execute()
+        lost, free = set[str](), list[str]()
+        for sid, status, lease in zip(sids, said[::2], said[1::2], strict=True):
+            if status is None or not (SessionState(status).owned or lease):
+                free.append(sid)
+            elif not lease:
                 lost.add(sid)
+        await self._forget(free)
         return frozenset(lost)
+
+    async def _forget(self, sids: Sequence[str]) -> None:
+        """Miss these no longer, and have them expire; but none that somebody has claimed meanwhile."""
+        if not sids:
+            return
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.srem(LIVE_SESSIONS, *sids)
+            for sid in sids:
+                keys = Keys(sid)
+                await self._let_expire(
+                    keys=[keys.state, keys.lease, keys.timeline, keys.chunks, keys.fence],
+                    args=[_OWNED, int(KEEP_SECONDS * 1000)],
+                    client=pipeline,
+                )
+            _, *said = await pipeline.execute()
+        if held := [sid for sid, answer in zip(sids, said, strict=True) if answer == "held"]:
+            await self._redis.sadd(LIVE_SESSIONS, *held)

@@ -14,7 +14,6 @@ from deployments import inbox
 from deployments.entries import ENTRY, AnyEntry, Chunk, Command, Fact, PromptRequested, SessionCreated
 from deployments.session import Change, IllegalTransition, Session, SessionState, change_of
 from deployments.store import (
-    LIVE_SESSIONS,
     SESSION_INDEX,
     BadCursor,
     CursorGone,
@@ -124,11 +123,7 @@ class Timeline:
         An owner that lost the answer asks again with the same `key`, before it states anything else: the entry is there
         once. Raises NoSuchSession, SessionOver, Fenced (another owner has claimed it), IllegalTransition.
         """
-        change = change_of(fact)
-        entry_id = await self._append(sid, fact, change, fence=fence, key=key)
-        if change.release:
-            await self._redis.srem(LIVE_SESSIONS, sid)
-        return entry_id
+        return await self._append(sid, fact, change_of(fact), fence=fence, key=key)
 
     async def append_chunk(self, sid: str, fence: int, chunk: Chunk, key: str | None = None) -> str:
         """Record a finished chunk, as its owner; `key` and errors as in `append_fact`."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 from redis_store import Store
 
-from deployments.entries import SessionCreated, SessionEnded, SessionStarting
+from deployments.entries import Chunk, SessionCreated, SessionEnded, SessionLive, SessionPaused, SessionStarting
 from deployments.leases import Leases
 from deployments.session import SessionState
 from deployments.store import LIVE_SESSIONS, Fenced, Keys, LeaseHeld, NoSuchSession, SessionOver, connect
@@ -160,6 +162,7 @@ async def test_a_session_given_back_is_as_it_was_for_somebody_else(store: Store,
     keys = Keys(sid)
     fence = await store.leases.claim(sid, "r1")
     await store.leases.release(sid, fence, KEEP_SECONDS)
+    assert await store.leases.orphans() == frozenset()
     assert not await store.redis.exists(keys.lease, LIVE_SESSIONS)
     assert {KEEP_SECONDS - 60 < await store.redis.ttl(key) <= KEEP_SECONDS for key in (keys.state, keys.timeline)} == {
         True
@@ -185,6 +188,79 @@ async def test_a_claimed_session_that_nobody_began_is_no_orphan_and_is_forgotten
     await run_out(store, sid)
     assert await store.leases.orphans() == frozenset()
     assert not await store.redis.exists(LIVE_SESSIONS)
+
+
+async def kept_for_ever(store: Store, sid: str) -> list[bool]:
+    """Of what there is of a session, but its lease."""
+    keys = Keys(sid)
+    there = [key for key in (keys.state, keys.timeline, keys.chunks, keys.fence) if await store.redis.exists(key)]
+    assert len(there) >= 3
+    return [await store.redis.ttl(key) == -1 for key in there]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_what_a_replica_claimed_and_died_over_is_not_kept_for_ever(store: Store, sid: str, paused: bool) -> None:
+    if paused:
+        fence = await begin(store, sid)
+        await store.timeline.append_fact(sid, fence, SessionLive())
+        await store.timeline.append_chunk(sid, fence, Chunk(chunk=0, first_frame=0, frames=9, generated_ms=1))
+        await store.timeline.append_fact(
+            sid, fence, SessionPaused(chunk=1, frame=9, media_seconds=0.5625, snapshot="s1/snapshots/1-1")
+        )
+    await store.leases.claim(sid, "r1")
+    assert all(await kept_for_ever(store, sid))
+    await run_out(store, sid)
+    await store.leases.orphans()
+    assert not any(await kept_for_ever(store, sid))
+    assert KEEP_SECONDS - 60 < await store.redis.ttl(Keys(sid).state) <= KEEP_SECONDS
+    await store.leases.claim(sid, "r2")
+    assert all(await kept_for_ever(store, sid))
+
+
+async def test_an_owner_that_was_away_for_long_before_it_began_keeps_its_session(store: Store, sid: str) -> None:
+    fence = await store.leases.claim(sid, "r1")
+    await run_out(store, sid)
+    await store.leases.orphans()
+    await store.leases.renew(sid, "r1", fence)
+    await store.timeline.append_fact(sid, fence, SessionStarting())
+    assert all(await kept_for_ever(store, sid))
+    await run_out(store, sid)
+    assert await store.leases.orphans() == {sid}
+
+
+async def test_what_is_claimed_while_the_orphans_are_looked_for_is_not_forgotten(store: Store, sid: str) -> None:
+    """The look finds nobody; then somebody claims; then what was found is forgotten."""
+    await store.redis.sadd(LIVE_SESSIONS, sid)
+    real = Pipeline.execute
+
+    async def claimed_after(pipeline: Pipeline, *args: Any, **kwargs: Any) -> Any:
+        answers = await real(pipeline, *args, **kwargs)
+        patch.stop()
+        await store.leases.claim(sid, "r1")
+        return answers
+
+    patch = mock.patch.object(Pipeline, "execute", claimed_after)
+    patch.start()
+    assert await store.leases.orphans() == frozenset()
+    assert await store.redis.smembers(LIVE_SESSIONS) == {sid}
+    assert all(await kept_for_ever(store, sid))
+
+
+async def test_a_look_for_orphans_costs_a_few_commands_however_many_sessions_there_are(store: Store) -> None:
+    for number in range(50):
+        await store.timeline.create(f"s{number}", CREATED)
+        await begin(store, f"s{number}")
+    with mock.patch.object(store.redis, "execute_command", wraps=store.redis.execute_command) as commands:
+        assert await store.leases.orphans() == frozenset()
+    assert commands.call_count == 1
+
+
+async def test_a_session_that_is_held_and_was_forgotten_is_missed_again(store: Store, sid: str) -> None:
+    fence = await begin(store, sid)
+    await store.redis.delete(LIVE_SESSIONS)
+    await store.leases.renew(sid, "r1", fence)
+    await run_out(store, sid)
+    assert await store.leases.orphans() == {sid}
 
 
 async def test_the_sweeper_forgets_what_is_over_or_never_was(store: Store, sid: str) -> None:

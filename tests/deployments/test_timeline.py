@@ -210,7 +210,8 @@ async def test_what_a_session_left_expires_together_and_only_after_its_end(store
     await store.timeline.append_fact("s1", fence, SessionEnded(reason="requested"))
     assert {86_000 < await store.redis.ttl(key) <= 86_400 for key in kept} == {True}
     assert not await store.redis.exists(keys.lease)
-    assert not await store.redis.smembers(LIVE_SESSIONS)
+    assert await store.leases.orphans() == frozenset()
+    assert not await store.redis.exists(LIVE_SESSIONS)
 
 
 async def test_a_paused_session_has_no_owner_expires_like_one_that_is_over_and_a_claim_keeps_it(store: Store) -> None:
@@ -222,6 +223,7 @@ async def test_a_paused_session_has_no_owner_expires_like_one_that_is_over_and_a
     keys = Keys("s1")
     kept = [keys.state, keys.timeline, keys.chunks, keys.fence]
     assert {86_000 < await store.redis.ttl(key) <= 86_400 for key in kept} == {True}
+    assert await store.leases.orphans() == frozenset()
     assert not await store.redis.exists(keys.lease, LIVE_SESSIONS)
     assert (await store.timeline.session("s1")).snapshot == paused.snapshot
     assert await store.leases.claim("s1", "r2") == fence + 1
