@@ -16,7 +16,12 @@ from deployments.entries import (
     Chunk,
     Data,
     Pace,
+    PauseRefused,
+    PauseRequested,
     PromptApplied,
+    PromptCancelled,
+    PromptRefused,
+    PromptRequested,
     RecordingFailed,
     SessionCreated,
     SessionEnded,
@@ -107,6 +112,8 @@ class Session(Data):
     generated_ms: int | None = Field(None, description="What the newest chunk took on the device.")
     reason: str | None = Field(None, description="Why the session ended or failed.")
     snapshot: str | None = Field(None, description="Where a paused session goes on from.", exclude=True)
+    pausing: bool = Field(False, description="Whether it was asked to pause and has not yet.", exclude=True)
+    waiting_prompts: int = Field(0, description="Prompts that were accepted and still wait.", exclude=True)
     fence: int = Field(0, description="Grows with every change of owner.")
     owner: str | None = Field(None, description="The generator that holds the session.")
     queue_position: int | None = Field(None, description="Of a queued session: 1 is the next of its pace to start.")
@@ -131,6 +138,9 @@ class Change:
         return frozenset(s for s in SessionState if (not s.over if self.to is None else self.to in TRANSITIONS[s]))
 
 
+_NOT_PAUSING = {"pausing": "false"}
+
+
 def change_of(entry: AnyEntry | Chunk) -> Change:
     """What an entry means for the fold: said here only; the store applies it in the script that appends the entry."""
     match entry:
@@ -138,16 +148,26 @@ def change_of(entry: AnyEntry | Chunk) -> Change:
             raise ValueError("a session begins with this entry; it changes none")
         case SessionStarting():
             return Change(to=SessionState.starting)
-        case SessionLive() | SessionResumed():
+        case SessionLive():
             return Change(to=SessionState.live)
+        case PauseRequested():
+            return Change(put={"pausing": "true"})
+        case PauseRefused():
+            return Change(put=_NOT_PAUSING)
         case SessionPaused(snapshot=snapshot):
-            return Change(to=SessionState.paused, put={"snapshot": snapshot}, release=True)
+            return Change(to=SessionState.paused, put={"snapshot": snapshot} | _NOT_PAUSING, release=True)
+        case SessionResumed():  # also from a pause that was asked for again when it was there already
+            return Change(to=SessionState.live, put=_NOT_PAUSING)
         case SessionEnded(reason=reason):
             return Change(to=SessionState.ended, put={"reason": reason}, release=True)
         case SessionFailed(reason=reason):
             return Change(to=SessionState.failed, put={"reason": reason}, release=True)
+        case PromptRequested():
+            return Change(add={"waiting_prompts": 1})
         case PromptApplied(text=text):
-            return Change(put={"prompt": text})
+            return Change(put={"prompt": text}, add={"waiting_prompts": -1})
+        case PromptRefused() | PromptCancelled():
+            return Change(add={"waiting_prompts": -1})
         case RecordingFailed():
             return Change(put={"record": "false"})
         case Chunk():

@@ -35,6 +35,7 @@ from deployments.api.refusals import (
     NotLive,
     Pausing,
     PromptDone,
+    TooManyPrompts,
     Unsuitable,
     WebSocketOnly,
 )
@@ -114,6 +115,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     AfterTheEnd: _Kind(HTTPStatus.CONFLICT, "after-the-end"),
     NoSuchPrompt: _Kind(HTTPStatus.NOT_FOUND, "no-such-prompt"),
     PromptDone: _Kind(HTTPStatus.CONFLICT, "prompt-done"),
+    TooManyPrompts: _Kind(HTTPStatus.CONFLICT, "too-many-prompts"),
     NotLive: _Kind(HTTPStatus.CONFLICT, "not-live", retry_after_s=1),
     Pausing: _Kind(HTTPStatus.CONFLICT, "pausing", retry_after_s=1),
     LeaseHeld: _Kind(

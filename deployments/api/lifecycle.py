@@ -13,6 +13,7 @@ from deployments.api.refusals import NotLive, Pausing
 from deployments.api.security import Token
 from deployments.api.services import Services
 from deployments.calls import PartDown
+from deployments.media_store import StoreUnavailable
 from deployments.pool import PoolFull
 from deployments.session import SessionState
 from deployments.steering import TokenMissing, TokenWrong
@@ -41,7 +42,10 @@ def routes(services: Services) -> APIRouter:
             response.status_code = HTTPStatus.OK
         return SessionView.of(session)
 
-    @api.post("/resume", responses=problems(*_STEERING, Pausing, LeaseHeld, PoolFull, PartDown, TimeoutError))
+    @api.post(
+        "/resume",
+        responses=problems(*_STEERING, Pausing, LeaseHeld, PoolFull, PartDown, TimeoutError, StoreUnavailable),
+    )
     async def resume(sid: str, token: Token) -> SessionView:
         """Have a paused video go on with the frame where it stopped. Repeatable: one that runs goes on running.
 

@@ -19,7 +19,16 @@ from deployments.api.export_refusals import (
     TooLong,
     TooManyExports,
 )
-from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, NotLive, Pausing, PromptDone, Unsuitable
+from deployments.api.refusals import (
+    AfterTheEnd,
+    InThePast,
+    NoSuchPrompt,
+    NotLive,
+    Pausing,
+    PromptDone,
+    TooManyPrompts,
+    Unsuitable,
+)
 from deployments.byte_range import Unsatisfiable
 from deployments.calls import PartDown
 from deployments.exports import NoSuchExport
@@ -44,6 +53,7 @@ _EXAMPLES: tuple[Exception, ...] = (
     AfterTheEnd(60.0),
     NoSuchPrompt(SID, PID),
     PromptDone(_DONE),
+    TooManyPrompts(SID, 100),
     NotLive(SID, "queued"),
     Pausing(SID),
     BadCursor("yesterday"),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from deployments.api import steer
 from deployments.api.models import AddPrompt, PromptAccepted, PromptList
 from deployments.api.problems import problems
-from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, PromptDone
+from deployments.api.refusals import AfterTheEnd, InThePast, NoSuchPrompt, PromptDone, TooManyPrompts
 from deployments.api.security import Token
 from deployments.api.services import Services
 from deployments.receipts import PromptStatus, Receipt
@@ -28,12 +28,14 @@ def routes(services: Services) -> APIRouter:
         status_code=HTTPStatus.ACCEPTED,
         responses={
             202: {"headers": {"Location": {"description": "Path of the prompt.", "schema": {"type": "string"}}}},
-            **problems(*_STEERING, InThePast, AfterTheEnd),
+            **problems(*_STEERING, InThePast, AfterTheEnd, TooManyPrompts),
         },
     )
     async def add(sid: str, ask: AddPrompt, token: Token, response: Response) -> PromptAccepted:
         """Change what the video shows, now or at a time that is still to come. Events, timeline and the prompt itself
-        tell what becomes of it: scheduled for a chunk, then applied at a frame, or refused with a reason."""
+        tell what becomes of it: scheduled for a chunk, then applied at a frame, or refused with a reason.
+
+        At most 100 prompts of a session wait at a time."""
         accepted = await steer.add_prompt(services, await steer.authorized(services, sid, token), ask)
         response.headers["Location"] = f"/v1/sessions/{sid}/prompts/{accepted.prompt_id}"
         return accepted
@@ -53,7 +55,7 @@ def routes(services: Services) -> APIRouter:
         status_code=HTTPStatus.ACCEPTED,
         responses={
             200: {"model": Receipt, "description": "It is cancelled already."},
-            **problems(*_STEERING, NoSuchPrompt, PromptDone),
+            **problems(*_STEERING, NoSuchPrompt, PromptDone, TooManyPrompts),
         },
     )
     async def cancel(sid: str, prompt_id: str, token: Token, response: Response) -> Receipt:

@@ -63,6 +63,20 @@ class PromptDone(SessionError):
         return f"This prompt is {self.receipt.status}: only one that still waits can be cancelled. Send another prompt."
 
 
+class TooManyPrompts(SessionError):
+    """`most` prompts of the session wait already."""
+
+    def __init__(self, sid: str, most: int) -> None:
+        super().__init__(sid, most)
+        self.sid, self.most = sid, most
+
+    def __str__(self) -> str:
+        return (
+            f"{self.most} prompts of session {self.sid!r} wait for their time already: cancel some of them, or send "
+            "this one when some have taken effect."
+        )
+
+
 class NotLive(SessionError):
     def __init__(self, sid: str, status: str) -> None:
         super().__init__(sid, status)

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
 
 from redis.exceptions import RedisError
 
 from deployments.api.create import new_prompt_id
 from deployments.api.models import AddPrompt, PromptAccepted
 from deployments.api.prompt_times import earliest_frame, frame_of, requested
-from deployments.api.refusals import NoSuchPrompt, NotLive, Pausing, PromptDone
+from deployments.api.refusals import NoSuchPrompt, NotLive, Pausing, PromptDone, TooManyPrompts
 from deployments.api.services import Services
 from deployments.api.warn import warnings_of
+from deployments.ending import history
 from deployments.entries import (
-    AnyEntry,
     EndRequested,
-    PauseRefused,
     PauseRequested,
     PromptCancelRequested,
     SessionEnded,
-    SessionPaused,
 )
 from deployments.logs import about
 from deployments.receipts import PromptStatus, Receipt, receipts
 from deployments.session import Session, SessionState
 from deployments.store import SessionOver
-from deployments.timeline import Timeline, parse_cursor
+from deployments.timeline import parse_cursor
 
-_PAGE = 1000
-
+MAX_WAITING_PROMPTS = 100
 log = logging.getLogger(__name__)
 
 
@@ -41,13 +37,15 @@ async def authorized(services: Services, sid: str, token: str | None) -> Session
 
 
 async def add_prompt(services: Services, session: Session, ask: AddPrompt) -> PromptAccepted:
-    """Raises SessionOver, InThePast, AfterTheEnd."""
+    """Raises SessionOver, InThePast, AfterTheEnd, TooManyPrompts."""
     sid = session.id
     with about(sid):
         _not_over(session)
         told = await warnings_of(services, [ask.text])
         # Read before the prompt is written: it cannot take effect earlier, and what is written must be answered.
         session = await services.timeline.session(sid)
+        if session.waiting_prompts >= MAX_WAITING_PROMPTS:
+            raise TooManyPrompts(sid, MAX_WAITING_PROMPTS)
         earliest = earliest_frame(session, frame_of(ask, session.fps))
         prompt = requested(ask, new_prompt_id(), session.fps, told[ask.text])
         entry_id = await services.timeline.append_command(sid, prompt)
@@ -58,7 +56,7 @@ async def add_prompt(services: Services, session: Session, ask: AddPrompt) -> Pr
 
 async def find_prompts(services: Services, sid: str) -> list[Receipt]:
     """Raises NoSuchSession."""
-    return receipts([entry async for entry in _entries(services.timeline, sid)])
+    return receipts(await history(services.timeline, sid))
 
 
 async def find_prompt(services: Services, sid: str, prompt_id: str) -> Receipt:
@@ -98,13 +96,13 @@ async def pause(services: Services, session: Session) -> Session:
 async def resume(services: Services, session: Session) -> Session:
     """Have a paused video go on; one that was not paused goes on anyway.
 
-    Raises SessionOver, Pausing, PoolFull, LeaseHeld, PartDown, TimeoutError.
+    Raises SessionOver, Pausing, PoolFull, LeaseHeld, PartDown, StoreUnavailable, TimeoutError.
     """
     with about(session.id):
         _not_over(session)
         if session.status is SessionState.paused:
             return await services.generators.take(session.id)
-        if session.status is SessionState.live and await _is_pausing(services.timeline, session.id):
+        if session.status is SessionState.live and session.pausing:
             raise Pausing(session.id)
     return session
 
@@ -119,10 +117,14 @@ async def end(services: Services, session: Session) -> None:
         except SessionOver:
             return
         await services.waiting.leave(session.id, session.pace)
-        if not session.status.owned and await services.conclude(session.id, SessionEnded(reason="requested")):
-            return
+        # Read once it is written: who pauses after that sees it, and who has paused before that does not any more.
+        session = await services.timeline.session(session.id)
+        if not session.status.owned:
+            if await services.conclude(session.id, SessionEnded(reason="requested")):
+                return
+            session = await services.timeline.session(session.id)
         # Whoever has just taken it reads all that was asked; this is only for its haste.
-        await _ring(services, await services.timeline.session(session.id))
+        await _ring(services, session)
 
 
 def _not_over(session: Session) -> None:
@@ -137,24 +139,3 @@ async def _ring(services: Services, session: Session) -> None:
         await services.timeline.ring(session.owner, session.id)
     except RedisError as error:
         log.warning("not rung: %s", error)  # it is written, and owners look by themselves every few seconds
-
-
-async def _entries(timeline: Timeline, sid: str) -> AsyncIterator[AnyEntry]:
-    cursor = ""
-    while page := await timeline.read(sid, cursor, _PAGE):
-        for entry in page:
-            yield entry
-        if len(page) < _PAGE:
-            return
-        cursor = page[-1].id
-
-
-async def _is_pausing(timeline: Timeline, sid: str) -> bool:
-    pausing = False
-    async for entry in _entries(timeline, sid):
-        match entry:
-            case PauseRequested():
-                pausing = True
-            case SessionPaused() | PauseRefused():
-                pausing = False
-    return pausing

@@ -8,14 +8,17 @@ import httpx
 import pytest
 from api_parts import Parts, steering
 
+from deployments.api import steer
 from deployments.entries import (
     PauseRefused,
+    PauseRequested,
     PromptApplied,
     PromptCancelled,
     PromptRefused,
     PromptScheduled,
     SessionEnded,
 )
+from deployments.media_store import StoreUnavailable
 from deployments.steering import SECRET_KEY, Steering, TokenWrong
 
 SESSIONS = "/v1/sessions"
@@ -179,6 +182,50 @@ async def test_a_refused_pause_does_not_stand_in_the_way(ours: Ours, parts: Part
     await ours.post("/pause")
     await parts.state(ours.sid, PauseRefused(reason="the store is full"))
     assert (await ours.post("/resume")).status_code == 200
+
+
+async def test_a_pause_that_was_asked_for_when_it_was_there_already_is_forgotten(ours: Ours, parts: Parts) -> None:
+    await parts.make(ours.sid, 1)
+    await parts.pause(ours.sid)
+    await parts.store.timeline.append_command(ours.sid, PauseRequested())
+    for _ in range(2):
+        assert (await ours.post("/resume")).status_code == 200
+
+
+async def test_a_resume_without_the_store_of_its_snapshot_is_said(
+    ours: Ours, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take(sid: str) -> None:
+        raise StoreUnavailable("refused")
+
+    await parts.make(ours.sid, 1)
+    await parts.pause(ours.sid)
+    monkeypatch.setattr(parts, "take", take)
+    check(await ours.post("/resume"), 503, "media-store-unavailable")
+
+
+async def test_only_so_many_prompts_wait(ours: Ours, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steer, "MAX_WAITING_PROMPTS", 3)
+    prompts = [(await ours.prompt(at={"frame": 100})).json()["prompt_id"] for _ in range(3)]
+    said = check(await ours.prompt(), 409, "too-many-prompts")
+    assert "cancel" in said
+    where = {"chunk": 3, "frame": 33, "media_seconds": 2.0}
+    for fact in (
+        PromptCancelled(prompt_id=prompts[0]),
+        PromptRefused(prompt_id=prompts[1], reason="no"),
+        PromptApplied(prompt_id=prompts[2], text="it rains", latency_ms=1, **where),
+    ):
+        await parts.state(ours.sid, fact)
+        assert (await ours.prompt()).status_code == 202
+        check(await ours.prompt(), 409, "too-many-prompts")
+
+
+async def test_an_end_finds_a_session_that_has_paused_meanwhile(ours: Ours, parts: Parts) -> None:
+    await parts.make(ours.sid, 1)
+    live = await parts.store.timeline.session(ours.sid)
+    await parts.pause(ours.sid)
+    await steer.end(parts.services(), live)
+    assert (await ours.get())["status"] == "ended"
 
 
 async def test_a_paused_session_can_be_ended_and_waits_where_all_are_full(ours: Ours, parts: Parts) -> None:
