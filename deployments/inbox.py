@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -30,13 +31,15 @@ async def ring(redis: Redis, replica: str, sid: str) -> None:
 async def listen(blocking: Redis, replica: str) -> AsyncIterator[frozenset[str]]:
     """Sessions whose timeline has a new command, for ever: whatever Redis answers, it waits and asks again.
 
-    An empty set, every few seconds, says: look at all of yours. For a ring can get lost with Redis.
+    An empty set, each BLOCK_MS however often it rings, says: look at all of yours. For a ring can get lost with Redis.
     """
-    after = "0-0"
+    clock = asyncio.get_running_loop().time
+    after, look = "0-0", clock() + BLOCK_MS / 1000
     while True:
+        left_ms = max(1, math.ceil((look - clock()) * 1000))  # 0 would be for ever
         try:
             async with asyncio.timeout(2 * BLOCK_MS / 1000):
-                replies: Any = await blocking.xread({inbox_key(replica): after}, count=1000, block=BLOCK_MS)
+                replies: Any = await blocking.xread({inbox_key(replica): after}, count=1000, block=left_ms)
         except (RedisError, TimeoutError) as error:
             log.warning("the inbox of %s waits: %s %s", replica, type(error).__name__, error)
             await asyncio.sleep(AWAY_SECONDS)
@@ -44,4 +47,7 @@ async def listen(blocking: Redis, replica: str) -> AsyncIterator[frozenset[str]]
         rows = [row for _, rows in replies for row in rows]
         if rows:
             after = rows[-1][0]
-        yield frozenset(fields["sid"] for _, fields in rows)
+            yield frozenset(fields["sid"] for _, fields in rows)
+        if clock() >= look:
+            yield frozenset()
+            look = clock() + BLOCK_MS / 1000

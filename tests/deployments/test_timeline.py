@@ -421,6 +421,25 @@ async def test_an_inbox_hears_rings_from_before_and_after_it_listened(store: Sto
     assert await waiting == {"s2"}
 
 
+async def test_an_inbox_that_never_stops_ringing_has_all_looked_at_nevertheless(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "BLOCK_MS", 300)
+    bell = store.timeline.inbox("r1")
+    heard = []
+    async with asyncio.timeout(60):
+        while heard.count(frozenset()) < 2:
+            await store.timeline.ring("r1", "s1")  # there is one whenever the inbox looks
+            heard.append(await anext(bell))
+    assert frozenset({"s1"}) in heard
+
+
+async def test_an_inbox_without_a_ring_has_all_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "BLOCK_MS", 50)
+    bell = store.timeline.inbox("r1")
+    assert [await anext(bell), await anext(bell)] == [frozenset(), frozenset()]
+
+
 @pytest.mark.parametrize(
     "error",
     [
