@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
+import sys
 
 from deployments.media_store import MediaError, MediaStore
 
+_NAME = re.compile(r"(\d+)-(\d+)")
 log = logging.getLogger(__name__)
 
 
@@ -25,11 +28,20 @@ class Snapshots:
         return await self._store.read(path)
 
     async def forget_others(self, path: str) -> None:
-        """Delete the session's earlier ones. A store that does not is no reason to stop."""
+        """Delete the session's earlier ones; whoever is late deletes none that a later owner has saved.
+
+        A store that does not is no reason to stop.
+        """
         folder, _, kept = path.rpartition("/")
         try:
             for name in await self._store.names(folder):
-                if name != kept:
+                if _place(name) < _place(kept):
                     await self._store.delete(f"{folder}/{name}")
         except MediaError as error:
             log.warning("earlier snapshots stay: %s", error)
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Fence and chunk; of what is no snapshot, behind all."""
+    match = _NAME.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else (sys.maxsize, 0)
