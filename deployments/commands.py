@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from redis.exceptions import RedisError
 from torch import Tensor
 
+from deployments.ending import history
 from deployments.entries import (
     AnyEntry,
     EndRequested,
@@ -28,17 +29,7 @@ from deployments.timeline import Timeline
 CHUNKS_AHEAD = 4
 """Prompts are read so long before their chunk: early enough for a slow encoder, few enough to be held in memory."""
 
-PAGE = 1000
 log = logging.getLogger(__name__)
-
-
-async def history(timeline: Timeline, sid: str, after: str = "") -> list[AnyEntry]:
-    """All entries of a session after a cursor. Raises as `Timeline.read` does."""
-    entries = page = await timeline.read(sid, after, limit=PAGE)
-    while len(page) == PAGE:
-        page = await timeline.read(sid, page[-1].id, limit=PAGE)
-        entries = entries + page
-    return entries
 
 
 class CommandReader:

@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 
 from deployments import admission
 from deployments.admission import Capacity, Demand
-from deployments.commands import CommandReader, history
+from deployments.commands import CommandReader
+from deployments.ending import Ending, history
 from deployments.entries import SessionEnded, SessionFailed
 from deployments.fragments import Fragment
 from deployments.leases import RENEW_SECONDS
@@ -58,7 +59,8 @@ class Generator:
         self._closed = False
         self._wake = asyncio.Event()
         self._device = ThreadPoolExecutor(1, "device")
-        self._leaver = Leaver(parts, self._on_device, self._drop, self._wake.set)
+        self._ending = Ending(parts.timeline, parts.leases, name)
+        self._leaver = Leaver(parts, self._ending, self._on_device, self._drop, self._wake.set)
         self._end = self._leaver.end
         self._publisher = Publisher(parts, self._times, self._end, self._wake.set)
         self._commands = CommandReader(name, parts.timeline, parts.encode_text, self._owned, self._end, self._wake.set)
@@ -97,16 +99,15 @@ class Generator:
             demand = Demand(session.fps, live=session.pace == "live")
             if self._closed or not admission.admits(self._capacity(), self._demands(), demand):
                 return self._refusal()
-            taking = self._taking[sid] = Taking(demand)
+            taking = self._taking[sid] = Taking(demand, queued=session.queue_position is not None)
+            work = asyncio.create_task(self._begin(sid, taking))
             try:
-                owned = await self._take(sid, taking)
-            finally:
-                del self._taking[sid]
-            if owned is None:
-                return self._refusal()
-            await owned.recorder.settle()
-            await self._commands.read(owned)  # what was asked while it was on its way here
-            return await self._parts.timeline.session(sid)
+                # Who asked may leave at any moment. What was begun is finished, and then undone, in good order.
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                taking.abandoned = True
+                work.add_done_callback(lambda _: self._undo(sid, taking))
+                raise
 
     async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         """All kept fragments at once, then those that come, until the owner drops it or `watch_seconds` have passed.
@@ -163,8 +164,19 @@ class Generator:
         left = (owned.seconds_left(now, self._limits) for owned in self._owned.values())
         return Refusal(self._name, admission.retry_after_seconds(left))
 
+    async def _begin(self, sid: str, taking: Taking) -> Session | Refusal:
+        try:
+            owned = await self._take(sid, taking)
+        finally:
+            del self._taking[sid]
+        if owned is None:
+            return self._refusal()
+        await owned.recorder.settle()
+        await self._commands.read(owned)  # what was asked while it was on its way here
+        return await self._parts.timeline.session(sid)
+
     async def _take(self, sid: str, taking: Taking) -> Owned | None:
-        """None: this replica stops, and the session stays as it was."""
+        """None: this replica stops, or nobody wants the session any more; it stays as it was."""
         parts = self._parts
         taking.fence = fence = await parts.leases.claim(sid, self._name)
         try:
@@ -176,16 +188,31 @@ class Generator:
         except (LeaseHeld, SessionOver):
             raise
         except BaseException:
-            await parts.leases.release(sid, fence, KEEP_SECONDS)
+            await self._give_back(sid, fence)
             raise
-        if self._closed:
-            await parts.leases.release(sid, fence, KEEP_SECONDS)
+        if self._closed or taking.abandoned:
+            await self._give_back(sid, fence)
             return None
-        owned = self._owned[sid] = own(parts, session, fence, stream, self._lost)
+        owned = self._owned[sid] = own(parts, session, fence, stream, self._lost, self._unkept)
         self._commands.catch_up(owned, entries)
         self._wake.set()
         log.info("session taken: %s", session.prompt)
         return owned
+
+    async def _give_back(self, sid: str, fence: int) -> None:
+        await self._parts.leases.release(sid, fence, KEEP_SECONDS)
+        await self._ending.if_asked(sid)
+
+    def _undo(self, sid: str, taking: Taking) -> None:
+        """Nobody was told that the session was taken, so it holds no slot. One that was queued goes on: it had to."""
+        owned = self._owned.get(sid)
+        if owned is None or owned.fence != taking.fence or taking.queued:
+            return
+        if owned.resumed:
+            owned.pausing = True
+            self._wake.set()
+        else:
+            self._end(owned, SessionEnded(reason="abandoned"))
 
     async def _render_all(self) -> None:
         while True:
@@ -238,7 +265,7 @@ class Generator:
             await asyncio.sleep(RENEW_SECONDS)
             self._end_unwatched()
             leases = [(sid, each.fence) for sid, each in self._taking.items() if each.fence is not None]
-            leases += [(owned.sid, owned.fence) for owned in self._all() if not owned.over]
+            leases += [(owned.sid, owned.fence) for owned in self._all() if not owned.paused]
             errors = await asyncio.gather(*(self._keep(sid, fence) for sid, fence in leases))
             if failed := [error for error in errors if error]:
                 log.warning("%d leases not renewed: %s", len(failed), failed[0])
@@ -263,6 +290,12 @@ class Generator:
     def _lost(self, sid: str, fence: int) -> None:
         if (owned := self._owned.get(sid)) is not None and owned.fence == fence:
             self._drop(owned)
+
+    def _unkept(self, sid: str, fence: int, reason: str) -> None:
+        """A render is made to be kept. Where it cannot be, it is not made."""
+        if (owned := self._owned.get(sid)) is not None and owned.fence == fence:
+            owned.unkept = reason
+            self._end(owned, SessionFailed(reason=reason))
 
     def _drop(self, owned: Owned) -> None:
         owned.over = True

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from deployments.ending import Ending
 from deployments.entries import PauseRefused, SessionEnded, SessionFailed, SessionPaused
 from deployments.logs import about
 from deployments.media_store import MediaError
@@ -25,8 +26,14 @@ class Leaver:
     """`drop` is called when a session has left. `changed` is told of one that was to leave and goes on."""
 
     def __init__(
-        self, parts: Parts, on_device: OnDevice, drop: Callable[[Owned], None], changed: Callable[[], None]
+        self,
+        parts: Parts,
+        ending: Ending,
+        on_device: OnDevice,
+        drop: Callable[[Owned], None],
+        changed: Callable[[], None],
     ) -> None:
+        self._ending = ending
         self._on_device = on_device
         self._drop = drop
         self._changed = changed
@@ -61,6 +68,8 @@ class Leaver:
                 # A video as long as was asked for is kept whole; nobody waits long for one that is broken off.
                 async with asyncio.timeout(None if owned.finished else FLUSH_SECONDS):
                     await owned.recording.flush()
+        if owned.unkept and isinstance(fact, SessionEnded):
+            fact = SessionFailed(reason=owned.unkept)
         owned.recorder.state(fact)
         await owned.recorder.settle(END_SECONDS)
         self._drop(owned)
@@ -78,14 +87,17 @@ class Leaver:
             return
         if owned.over:
             return
-        owned.over = True
+        owned.over = owned.paused = True
+        sid, recorder, cursor = owned.sid, owned.recorder, owned.cursor  # what is asked behind it comes too late here
         chunk, frame = owned.stream.chunk, owned.stream.frame
         log.info("session paused before frame %d", frame)
         seconds = frame / owned.video.fps
-        owned.recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
-        await owned.recorder.settle(END_SECONDS)
+        recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
+        await recorder.settle(END_SECONDS)
         self._drop(owned)
         del owned  # and with it all its memory
+        await recorder.written()
+        await self._ending.if_asked(sid, cursor)
         await self._snapshots.forget_others(path)
 
     async def _put_by(self, owned: Owned) -> str:

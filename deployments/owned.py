@@ -77,7 +77,8 @@ class Owned:
 
     `first_chunk` is the first one of this owner, `next_chunk` the first that the device has not begun. `resumed`: the
     video was paused before. `live`: it is made at its frame rate, for viewers; else as fast as the others leave room,
-    for nobody. `max_seconds`: it ends with the first chunk that reaches this length.
+    for nobody. `max_seconds`: it ends with the first chunk that reaches this length. `paused`: it has left, and others
+    may have its lease. `unkept`: why a render that was to be recorded is not.
     """
 
     sid: str
@@ -99,6 +100,8 @@ class Owned:
     pausing: bool = False
     leaving: bool = False
     over: bool = False
+    paused: bool = False
+    unkept: str = ""
     unpublished: int = 0
     publishing: asyncio.Task[None] | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -120,7 +123,7 @@ class Owned:
     def finished(self) -> bool:
         """Every chunk of the video was begun."""
         return self.max_seconds is not None and self.next_chunk >= chunk_at(
-            math.ceil(self.max_seconds * self.video.fps - 1e-6)  # seconds that are not binary fractions
+            max(1, math.ceil(self.max_seconds * self.video.fps - 1e-6))  # seconds that are not binary fractions
         )
 
     @property

@@ -53,6 +53,11 @@ class Recorder:
             self._away = True
             self._settled.set()
 
+    async def written(self) -> None:
+        """Returns when all that was stated is written, however long that takes, or never will be."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
     async def _write_all(self) -> None:
         while self._unsent:
             key, entry = self._unsent[0]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
+from deployments.ending import Ending
 from deployments.entries import SessionEnded, SessionFailed
 from deployments.leases import LEASE_SECONDS, Leases
-from deployments.logs import about
-from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
-from deployments.timeline import KEEP_SECONDS, Timeline
+from deployments.timeline import Timeline
 
 PATIENCE_SECONDS = LEASE_SECONDS + 2.0
 """So long a session must be without an owner: owners find a Redis that was away again within a renewal or two."""
-
-log = logging.getLogger(__name__)
 
 
 class Sweeper:
@@ -24,9 +20,8 @@ class Sweeper:
     def __init__(
         self, timeline: Timeline, leases: Leases, name: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._timeline = timeline
         self._leases = leases
-        self._name = name
+        self._ending = Ending(timeline, leases, name)
         self._clock = clock
         self._orphan_since: dict[str, float] = {}
 
@@ -50,24 +45,8 @@ class Sweeper:
         False: somebody holds it, or nobody should: a paused one misses no owner.
         """
         gone = SessionFailed(reason="The replica that made this video is gone. Start a new session.")
-        return await self._settle(sid, gone, dead_owner=dead_owner, only_owned=True)
+        return await self._ending.conclude(sid, gone, dead_owner=dead_owner, only_owned=True)
 
     async def conclude(self, sid: str, fact: SessionEnded | SessionFailed) -> bool:
         """End a session that no generator holds: one that waits or is paused. False: one holds it, or it is over."""
-        return await self._settle(sid, fact)
-
-    async def _settle(
-        self, sid: str, fact: SessionEnded | SessionFailed, *, dead_owner: str = "", only_owned: bool = False
-    ) -> bool:
-        with about(sid):
-            try:
-                fence = await self._leases.claim(sid, self._name, dead_owner=dead_owner)
-                # Nobody else changes it from here on.
-                if only_owned and not (await self._timeline.session(sid)).status.owned:
-                    await self._leases.release(sid, fence, KEEP_SECONDS)
-                    return False
-                await self._timeline.append_fact(sid, fence, fact)
-            except (LeaseHeld, SessionOver, NoSuchSession, Fenced):
-                return False
-            log.warning("session over, without a generator: %s", fact.reason)
-            return True
+        return await self._ending.conclude(sid, fact)

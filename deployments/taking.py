@@ -24,9 +24,14 @@ from longlive.errors import SnapshotError
 
 @dataclass
 class Taking:
-    """A session on its way to a replica: it has a slot, and once it has a `fence`, a lease that is to be renewed."""
+    """A session on its way to a replica: it has a slot, and once it has a `fence`, a lease that is to be renewed.
+
+    `queued`: it waited for its turn. `abandoned`: who asked for it to be taken has left.
+    """
 
     demand: Demand
+    queued: bool = False
+    abandoned: bool = False
     fence: int | None = None
 
 
@@ -48,20 +53,36 @@ async def stream_of(parts: Parts, session: Session, fence: int, on_device: OnDev
         raise SessionOver(session.id, SessionState.failed) from error
 
 
-def own(parts: Parts, session: Session, fence: int, stream: Stream, lost: Callable[[str, int], None]) -> Owned:
-    """The session in its owner's hands, its first fact stated. `lost` hears, with id and fence, that it is no more."""
+def own(
+    parts: Parts,
+    session: Session,
+    fence: int,
+    stream: Stream,
+    lost: Callable[[str, int], None],
+    unkept: Callable[[str, int, str], None],
+) -> Owned:
+    """The session in its owner's hands, its first fact stated. `lost` hears, with id and fence, that it is no more.
+
+    `unkept` hears with them, and a reason for people, that a render is not recorded any more.
+    """
     now = parts.clock()
     video = VideoConfig(width=session.width, height=session.height, fps=session.fps)
     # Nothing here refers back to what is owned: a session that is dropped gives its memory back at once.
     recorder = Recorder(parts.timeline, session.id, fence, partial(lost, session.id, fence))
     resumed = session.status is SessionState.paused
-    recording = None
+    live, recording = session.pace == "live", None
+
+    def failed(reason: str) -> None:
+        recorder.state(RecordingFailed(reason=reason))
+        if not live:
+            unkept(session.id, fence, reason)
+
     if session.record:
         recording = Recording(
             parts.media,
             session.id,
             partial(parts.init_segment, video),
-            lambda reason: recorder.state(RecordingFailed(reason=reason)),
+            failed,
         )
     owned = Owned(
         session.id,
@@ -71,7 +92,7 @@ def own(parts: Parts, session: Session, fence: int, stream: Stream, lost: Callab
         recorder,
         video,
         asked=now,
-        live=session.pace == "live",
+        live=live,
         resumed=resumed,
         max_seconds=session.max_seconds,
         recording=recording,

@@ -11,24 +11,32 @@ import pytest
 import torch
 from generator_rig import FakeVideoStream, Rig, owns, tiny_rig
 from generator_rig import rig as make_rig
+from redis.asyncio import Redis
 from redis_store import Store
 from torch import Tensor
 
 from deployments.entries import (
+    AnyEntry,
     EndRequested,
+    Fact,
     PauseRefused,
     PauseRequested,
     PromptApplied,
     PromptRequested,
     PromptScheduled,
+    SessionEnded,
     SessionLive,
     SessionPaused,
     SessionResumed,
 )
+from deployments.leases import Leases
 from deployments.media_store import MediaStore, StoreFull, StoreUnavailable
 from deployments.recording import recorded
+from deployments.redis_server import RedisServer
 from deployments.session import Session, SessionState, chunk_first_frame
-from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, SessionOver
+from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, SessionOver, connect
+from deployments.sweeper import Sweeper
+from deployments.timeline import Timeline
 from longlive.pipeline import load_model
 from longlive.stream import VideoStream
 
@@ -86,6 +94,7 @@ async def test_a_paused_session_stands_before_a_chunk_and_holds_no_lease_slot_or
     assert paused.media_seconds == paused.frame / 160
     assert (session.status, session.chunks, session.snapshot) == (SessionState.paused, paused.chunk, paused.snapshot)
     assert shown[-1].chunk == paused.chunk - 1, "all that was made was shown"
+    assert await store.leases.orphans() == frozenset()
     assert not await store.redis.exists(Keys("s").lease, LIVE_SESSIONS)
     assert paused.snapshot == f"s/snapshots/1-{paused.chunk}"
 
@@ -142,6 +151,7 @@ async def test_paused_sessions_leave_nothing_to_do(store: Store, tmp_path: Path)
         while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110  (tasks have no event)
             await asyncio.sleep(0.01)
         assert generator.sessions == 0
+        assert await store.leases.orphans() == frozenset()
         assert not await store.redis.exists(LIVE_SESSIONS)
 
 
@@ -226,6 +236,81 @@ async def test_a_session_ended_while_it_pauses_has_ended(store: Store, tmp_path:
         go_on.set()
         await owns(generator, 0)
     assert await rig.all_of(SessionPaused, "s") == []
+
+
+class Interrupted(Timeline):
+    """Somebody asks for the end just before the pause is written, or just after; and the owner hears of it."""
+
+    def __init__(self, redis: Redis, blocking: Redis, *, before: bool) -> None:
+        super().__init__(redis, blocking)
+        self.before = before
+        self.heard = asyncio.Event()
+
+    async def read(self, sid: str, after: str = "", limit: int = 100) -> list[AnyEntry]:
+        entries = await super().read(sid, after, limit)
+        if any(isinstance(entry, EndRequested) for entry in entries):
+            self.heard.set()
+        return entries
+
+    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None) -> str:
+        if not isinstance(fact, SessionPaused):
+            return await super().append_fact(sid, fence, fact, key)
+        if not self.before:
+            written = await super().append_fact(sid, fence, fact, key)
+        await self.append_command(sid, EndRequested())
+        await self.ring("r", sid)
+        await self.heard.wait()
+        return await super().append_fact(sid, fence, fact, key) if self.before else written
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_session_ended_in_the_moment_in_which_it_has_paused_has_ended(
+    store: Store, redis_server: RedisServer, tmp_path: Path, before: bool
+) -> None:
+    async with connect(redis_server.url, blocking=True) as blocking:
+        timeline = Interrupted(store.redis, blocking, before=before)
+        rig = make_rig(Store(store.redis, timeline, store.leases), tmp_path)
+        async with rig.running() as generator:
+            await rig.begin("s")
+            await rig.watch("s", 2)
+            await rig.ask("s", PauseRequested())
+            assert (await rig.over("s")).reason == "requested"
+            await owns(generator, 0)
+    assert await store.redis.ttl(Keys("s").state) > 0
+
+
+async def test_whenever_a_pause_and_an_end_are_asked_for_the_session_ends(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    sweeper = Sweeper(store.timeline, Leases(store.redis), "ingress")
+    async with rig.running() as generator:
+        for milliseconds in range(0, 30, 2):
+            sid = f"s{milliseconds}"
+            await rig.begin(sid)
+            await rig.watch(sid, 2)
+            await rig.ask(sid, PauseRequested())
+            await asyncio.sleep(milliseconds / 1000)
+            await rig.ask(sid, EndRequested())
+            if not (await store.timeline.session(sid)).status.owned:  # as the API does
+                await sweeper.conclude(sid, SessionEnded(reason="requested"))
+            assert (await rig.over(sid)).reason == "requested"
+            await owns(generator, 0)
+
+
+async def test_a_session_ended_while_it_cannot_be_resumed_has_ended(store: Store, tmp_path: Path) -> None:
+    class Ended(FaultyStore):
+        async def read(self, path: str) -> bytes:
+            await store.timeline.append_command("s", EndRequested())
+            raise StoreUnavailable("gone")
+
+    rig = Rig(store, Ended(str(tmp_path)))
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await rig.watch("s", 2)
+        await pause(rig)
+        with pytest.raises(StoreUnavailable):
+            await generator.take("s")
+        assert (await store.timeline.session("s")).reason == "requested"
+        await owns(generator, 0)
 
 
 @pytest.mark.parametrize("fault", ["damaged", "deleted"])
