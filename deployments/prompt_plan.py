@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from deployments.entries import PromptCancelled, PromptRefused, PromptRequested, PromptScheduled
+from deployments.entries import BLEND_SECONDS, PromptCancelled, PromptRefused, PromptRequested, PromptScheduled
 from deployments.session import CHUNK_FRAMES, chunk_at, chunk_first_frame
 from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
 
-BLEND_SECONDS = 3.0
 NEWER = "A newer prompt came for the same moment."
 PlanFact = PromptScheduled | PromptRefused | PromptCancelled
 
@@ -37,6 +36,8 @@ class Prompt:
 
 @dataclass
 class _Waiting:
+    number: int
+    """Grows with each that is accepted."""
     asked: PromptRequested
     chunk: int
     said: int | None
@@ -55,12 +56,17 @@ class PromptPlan:
     def __init__(self, fps: int) -> None:
         self._fps = fps
         self._waiting: dict[str, _Waiting] = {}
+        self._by_chunk: dict[int, _Waiting] = {}  # the same; asked each time that the device is free, however many wait
+        self._accepted = 0
+        self._next = 0  # nobody waits for an earlier chunk
 
     def add(self, asked: PromptRequested, chunk: int, said: int | None = None) -> list[PlanFact]:
         """Accept a prompt while `chunk` is the next one. `said`: the chunk that another owner stated for it."""
         wanted = chunk if asked.at_frame is None else max(chunk, chunk_at(asked.at_frame))
-        waiting = self._waiting[asked.prompt_id] = _Waiting(asked, wanted, said)
-        facts = self._one_a_chunk(wanted)
+        self._accepted += 1
+        self._next = max(self._next, chunk)
+        waiting = self._waiting[asked.prompt_id] = _Waiting(self._accepted, asked, wanted, said)
+        facts = self._place(waiting)
         return facts if asked.at_frame is None else facts + self._say(waiting)
 
     def read(self, prompt_id: str, embeddings: Tensor) -> list[PlanFact]:
@@ -72,45 +78,52 @@ class PromptPlan:
 
     def refuse(self, prompt_id: str, reason: str) -> list[PlanFact]:
         """Drop a prompt, if it still waits."""
-        waiting = self._waiting.pop(prompt_id, None)
-        return [] if waiting is None else [PromptRefused(prompt_id=prompt_id, reason=reason)]
+        return [PromptRefused(prompt_id=prompt_id, reason=reason)] if self._drop(prompt_id) else []
 
     def cancel(self, prompt_id: str) -> list[PlanFact]:
         """Drop a prompt that its author takes back. One that does not wait any more, or never did, stays as it is."""
-        waiting = self._waiting.pop(prompt_id, None)
-        return [] if waiting is None else [PromptCancelled(prompt_id=prompt_id)]
+        return [PromptCancelled(prompt_id=prompt_id)] if self._drop(prompt_id) else []
 
     def begin(self, chunk: int) -> tuple[Prompt | None, list[PlanFact]]:
         """The prompt that takes hold with `chunk`, which begins now. One that is not read yet waits for the next."""
-        waiting = self._at(chunk)
+        self._next = chunk + 1
+        waiting = self._by_chunk.pop(chunk, None)
         if waiting is None:
             return None, []
         if waiting.embeddings is None:
             waiting.chunk = chunk + 1
-            return None, self._one_a_chunk(chunk + 1)
+            return None, self._place(waiting)
         del self._waiting[waiting.asked.prompt_id]
         return Prompt(waiting.asked, waiting.embeddings), []
 
     def unread(self, chunk: int) -> list[PromptRequested]:
         """Prompts up to `chunk` whose embeddings are missing."""
-        return [each.asked for each in self._waiting.values() if each.chunk <= chunk and each.embeddings is None]
+        near = (self._by_chunk.get(each) for each in range(self._next, chunk + 1))
+        return [each.asked for each in near if each is not None and each.embeddings is None]
 
     def holds(self, chunk: int) -> bool:
         """Whether a prompt for `chunk` has still to be read."""
-        waiting = self._at(chunk)
+        waiting = self._by_chunk.get(chunk)
         return waiting is not None and waiting.embeddings is None
 
     def switches(self, chunk: int) -> bool:
         """Whether `chunk` begins with another prompt."""
-        waiting = self._at(chunk)
+        waiting = self._by_chunk.get(chunk)
         return waiting is not None and waiting.embeddings is not None
 
-    def _at(self, chunk: int) -> _Waiting | None:
-        return next((each for each in self._waiting.values() if each.chunk == chunk), None)
+    def _place(self, waiting: _Waiting) -> list[PlanFact]:
+        """Have it wait for its chunk; where another one does, the later of the two."""
+        there = self._by_chunk.get(waiting.chunk)
+        if there is None or there.number < waiting.number:
+            self._by_chunk[waiting.chunk] = waiting
+            return [] if there is None else self.refuse(there.asked.prompt_id, NEWER)
+        return self.refuse(waiting.asked.prompt_id, NEWER)
 
-    def _one_a_chunk(self, chunk: int) -> list[PlanFact]:
-        *older, _ = (prompt_id for prompt_id, each in self._waiting.items() if each.chunk == chunk)
-        return [fact for prompt_id in older for fact in self.refuse(prompt_id, NEWER)]
+    def _drop(self, prompt_id: str) -> bool:
+        waiting = self._waiting.pop(prompt_id, None)
+        if waiting is not None and self._by_chunk.get(waiting.chunk) is waiting:
+            del self._by_chunk[waiting.chunk]
+        return waiting is not None
 
     def _say(self, waiting: _Waiting) -> list[PlanFact]:
         if waiting.said == waiting.chunk or waiting.asked.prompt_id not in self._waiting:
