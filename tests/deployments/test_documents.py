@@ -29,7 +29,7 @@ def test_the_client_in_the_readme_does_what_it_says(
 def test_the_tour_of_the_api_can_be_walked(service: ServiceProcess, tmp_path: Path) -> None:
     """Every command of its blocks in order, in one shell; none may answer with a problem."""
     tour = (ROOT / "docs" / "api.md").read_text().replace(HERE, service.url)
-    blocks = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", tour, re.DOTALL)
     assert len(blocks) > 6
     (tmp_path / "tour.sh").write_text(_SHELL.format(python=sys.executable) + "\n".join(blocks))
     done = subprocess.run(["bash", "tour.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=200)
