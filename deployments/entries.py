@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Mode = Literal["recache", "keep", "cut", "blend"]
 Pace = Literal["live", "offline"]
+BLEND_SECONDS = 3.0
+"""How long a `blend` takes if that is not said."""
 
 
 class Data(BaseModel):
@@ -129,7 +131,7 @@ class SessionPaused(_Entry):
     chunk: int
     frame: int
     media_seconds: float
-    snapshot: str
+    snapshot: str = Field("", exclude=True)
 
 
 class SessionResumed(_Entry):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 from typing import Any
 
+from pydantic_core import to_json
 from redis.asyncio import Redis
 
 from deployments import inbox
@@ -219,7 +220,7 @@ class Timeline:
         keys = Keys(sid)
         is_chunk = isinstance(entry, Chunk)
         ask: dict[str, Any] = {
-            "data": entry.model_dump_json(exclude=_STAMP),
+            "data": _data(entry),
             "create": create,
             "fence": fence,
             "from": dict.fromkeys(change.allowed_from, True),
@@ -266,6 +267,12 @@ def _session(state: dict[str, str], rank: int | None) -> Session:
     if rank is not None and facts["status"] == SessionState.queued:
         facts["queue_position"] = rank + 1
     return Session.model_validate(facts | {"media_seconds": int(state["frames"]) / facts["fps"]})
+
+
+def _data(entry: AnyEntry | Chunk) -> str:
+    """All that an entry says, also what is kept from readers of the API."""
+    hidden = {name: getattr(entry, name) for name, field in type(entry).model_fields.items() if field.exclude}
+    return to_json(entry.model_dump(exclude=_STAMP) | hidden).decode()
 
 
 def _fields(row: tuple[str, dict[str, str]]) -> dict[str, Any]:

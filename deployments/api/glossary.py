@@ -57,7 +57,6 @@ GLOSSARY: Mapping[str, str] = {
     "seed": "The same seed and prompts give the same video.",
     "seconds": "Time in the video.",
     "session": "The session as it is now.",
-    "snapshot": "Where a paused session goes on from.",
     "status": "What it is in now.",
     "text": "What the video shows from then on.",
     "title": "The status in words.",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from deployments.entries import Chunk, Entry, Mode, Pace
+from deployments.entries import BLEND_SECONDS, Chunk, Entry, Mode, Pace
 from deployments.receipts import Receipt
 from deployments.session import Session
 
@@ -17,7 +17,6 @@ MAX_SECONDS = 24 * 3600.0
 MAX_FRAME = 2**31 - 1
 MAX_SCRIPT = 100
 MAX_BLEND_SECONDS = 60.0
-BLEND_SECONDS = 3.0
 MAX_LABELS = 16
 MAX_METADATA_BYTES = 4096
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from deployments.api.models import BLEND_SECONDS, AddPrompt, AtFrame, AtSeconds, TimedPrompt
+from deployments.api.models import AddPrompt, AtFrame, AtSeconds, TimedPrompt
 from deployments.api.refusals import AfterTheEnd, InThePast
-from deployments.entries import PromptRequested
+from deployments.entries import BLEND_SECONDS, PromptRequested
 from deployments.session import Session, chunk_at, chunk_first_frame
 
 _ROUNDING = 1e-6

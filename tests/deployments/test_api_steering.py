@@ -168,6 +168,8 @@ async def test_pause_and_resume(http: httpx.AsyncClient, ours: Ours, parts: Part
     assert (paused.status_code, paused.json()["status"]) == (202, "live")
     check(await ours.post("/resume"), 409, "pausing")
     await parts.pause(ours.sid)
+    assert (await parts.store.timeline.session(ours.sid)).snapshot == "s"
+    assert (await ours.get("/timeline"))["data"][-1].keys() == {"id", "at", "type", "chunk", "frame", "media_seconds"}
     again = await ours.post("/pause")
     assert (again.status_code, again.json()["status"]) == (200, "paused")
     assert (await ours.prompt(at={"seconds": 5})).status_code == 202, "while it is paused, what comes next can be said"
