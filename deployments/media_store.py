@@ -8,9 +8,10 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ CALL_SECONDS = 30.0
 PUT_SECONDS = 1800.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")
 T = TypeVar("T")
 
 
@@ -155,7 +157,9 @@ class MediaStore:
         return sorted(name for name in names if _NAME.fullmatch(name))
 
     def _idle(self, target: str) -> float:
-        written = [self._fs.modified(path).timestamp() for path in self._fs.find(target)]
+        # One listing tells all: to ask for each object would be a request for each.
+        found = self._fs.find(target, detail=True)
+        written = [_written(info) or self._fs.modified(path).timestamp() for path, info in found.items()]
         return time.time() - max(written, default=-math.inf)
 
     def _delete(self, target: str, recursive: bool = False) -> None:
@@ -181,3 +185,14 @@ class MediaStore:
             raise StoreUnavailable(str(error)) from error
         except Exception as error:  # whatever the library of a cloud raises
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _written(info: Mapping[str, object]) -> float | None:
+    """Unix time of the last write, if a listing tells: each filesystem has another word for it."""
+    for name in _WRITTEN:
+        match info.get(name):
+            case float() | int() as seconds:
+                return seconds
+            case datetime() as moment:
+                return moment.timestamp()
+    return None

@@ -9,7 +9,9 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,36 @@ async def test_it_tells_how_long_ago_a_session_was_written_to(media: MediaStore)
     await media.write("s1/init.mp4", b"x")
     assert 0 <= await media.idle_seconds("s1") < 3600
     assert await media.idle_seconds("s2") == math.inf
+
+
+async def test_one_listing_tells_when_a_session_was_written_to(
+    media: MediaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fs in (LocalFileSystem, MemoryFileSystem):
+        monkeypatch.setattr(fs, "modified", lambda *_: pytest.fail("asked for one object"))
+    await media.write("s1/init.mp4", b"x")
+    await media.write("s1/recording/000000000-4.m4s", b"x")
+    assert 0 <= await media.idle_seconds("s1") < 3600
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"mtime": 1e9, "created": 2e9},
+        {"LastModified": datetime.fromtimestamp(1e9, UTC), "ETag": "x"},
+        {"last_modified": datetime.fromtimestamp(1e9, UTC), "creation_time": datetime.fromtimestamp(2e9, UTC)},
+        {"mtime": datetime.fromtimestamp(1e9, UTC), "updated": "2001-09-09T01:46:40.000Z"},
+        {"updated": "2001-09-09T01:46:40.000Z"},
+        {},
+    ],
+    ids=["local", "s3", "azure", "google", "a text", "nothing"],
+)
+async def test_every_filesystem_says_in_its_own_words_when_an_object_was_written(
+    monkeypatch: pytest.MonkeyPatch, info: dict[str, object]
+) -> None:
+    """As it lists them; of one whose words nobody knows, each object is asked for."""
+    media = MediaStore("memory://media")
+    monkeypatch.setattr(MemoryFileSystem, "find", lambda *_, **__: {"/media/sessions/s1/init.mp4": info})
+    monkeypatch.setattr(MemoryFileSystem, "modified", lambda *_: datetime.fromtimestamp(1e9, UTC))
+    assert await media.idle_seconds("s1") == pytest.approx(time.time() - 1e9, abs=3600)
+    media.close()
