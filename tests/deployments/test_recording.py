@@ -51,17 +51,24 @@ class SmallStore(MediaStore):
 
 
 class FlakyStore(MediaStore):
-    """Does not answer the first few times."""
+    """Does not answer the first few times that anything is asked of it."""
 
     def __init__(self, url: str, faults: int) -> None:
         super().__init__(url)
-        self.faults = faults
+        self.faults = {"exists": faults, "write": faults}
+
+    async def exists(self, path: str) -> bool:
+        self.fault("exists")
+        return await super().exists(path)
 
     async def write(self, path: str, data: bytes) -> None:
-        self.faults -= 1
-        if self.faults >= 0:
-            raise StoreUnavailable("connection reset")
+        self.fault("write")
         await super().write(path, data)
+
+    def fault(self, call: str) -> None:
+        self.faults[call] -= 1
+        if self.faults[call] >= 0:
+            raise StoreUnavailable("connection reset")
 
 
 async def init() -> bytes:
