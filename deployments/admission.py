@@ -35,9 +35,9 @@ class Capacity:
     `fps` is the model's, `frames` those of a chunk. `slots`, if an operator gave it, bounds all sessions in place of
     `load`; `memory_slots` bounds them in any case.
 
-        capacity = Capacity(times.usual.seconds, fps=video.fps, frames=chunk_frames(1), memory_slots=...)
-        taken = [Demand(owned.fps, live=owned.paced) for owned in ...]  # and those that are being opened
-        if not admits(capacity, taken, Demand(fps, live=pace is Pace.live)): refuse
+        capacity = Capacity(times.usual.seconds, fps=model_fps, frames=chunk_frames(1), memory_slots=...)
+        taken = [owned.demand for owned in ...]  # and those that are being opened
+        if not admits(capacity, taken, Demand(session.fps, live=session.pace == "live")): refuse
         routing stats: {"sessions": len(taken), "free": free(capacity, taken)}
     """
 
