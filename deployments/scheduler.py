@@ -159,7 +159,8 @@ def _first_due(due: Sequence[Job], live: Sequence[Job], now: float) -> Job:
     """Of `due`, which is a part of `live`: by time while all can be made in time, by weighted lateness when not."""
     if now <= latest_start(live, reserve=1.0):
         return min(due, key=_rank)
-    return _longest_wait(due, live, now, lambda job: job.due - job.cost)
+    usual = fmean(job.cost for job in live)  # a prompt switch takes longer; it is not more urgent for that
+    return _longest_wait(due, live, now, lambda job: job.due - usual)
 
 
 def _longest_wait(some: Sequence[Job], all_: Sequence[Job], now: float, since: Callable[[Job], float]) -> Job:

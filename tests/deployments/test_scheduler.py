@@ -61,6 +61,11 @@ def test_among_equals_the_one_that_waited_longest_is_first() -> None:
     assert decide(jobs, now=5.0) == Start("b")
 
 
+def test_when_not_all_can_be_in_time_a_prompt_switch_does_not_go_before_what_is_due_earlier() -> None:
+    jobs = [job("switches", 1.2, cost=1.0), job("first", 1.0, cost=0.6), job("c", 1.4, cost=0.6)]
+    assert decide(jobs, now=0.0) == Start("first")
+
+
 def test_a_chunk_is_released_when_the_one_before_it_is_due() -> None:
     clock = PlayoutClock(16, 0.0)
     clock.enter(0.0)
