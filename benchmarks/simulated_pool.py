@@ -30,8 +30,9 @@ EVERYBODY = 100.0  # a promise that no load comes near
 class Scenario:
     """`load`: of the whole pool by `sessions` that play at a time, without what switches and restores take on top.
 
-    `promise`: what admission lets a device promise, or EVERYBODY. `renders`: offline sessions on each
-    device. `tenants`: every other session is of a tenant of weight 2, and none comes or goes.
+    `promise`: what admission lets a device promise, or EVERYBODY. `full`: instead of that, each device has slots, as an
+    operator gives them, and with all of them taken it has this load; `load` is then what is asked for. `renders`:
+    offline sessions on each device. `tenants`: every other session is of a tenant of weight 2, and none comes or goes.
     """
 
     load: float
@@ -39,7 +40,8 @@ class Scenario:
     sessions: int
     replicas: int
     seconds: float
-    warm_seconds: float = 30.0
+    warm_seconds: float = 20.0
+    full: float | None = None
     renders: int = 0
     tenants: bool = False
 
@@ -49,10 +51,15 @@ class Replica:
     speed: float
     cost: float
     device: Device
+    promise: float
+    slots: int | None = None
     taken: list[Demand] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
+    """Once a second."""
 
-    def capacity(self, promise: float) -> Capacity:
-        return Capacity(self.device.steady.seconds, FPS, CHUNK_FRAMES, load=promise)
+    @property
+    def capacity(self) -> Capacity:
+        return Capacity(self.device.steady.seconds, FPS, CHUNK_FRAMES, slots=self.slots, load=self.promise)
 
     @property
     def load(self) -> float:
@@ -84,11 +91,11 @@ class Pool:
         """The replica and the session, once for each time that it began or went on."""
         self.place_ms: list[float] = []
         self.place_cpu_ms: list[float] = []
-        """The same without what else the machine did meanwhile."""
+        """The same without what else the machine did meanwhile, but with the time of asking for it."""
         self.began: list[tuple[int, float]] = []
         """Number and seconds of waiting, in the order in which they began."""
-        self.samples: list[tuple[int, float, float, int]] = []
-        """Sessions that play, load of the pool, load of its fullest device, sessions that wait."""
+        self.samples: list[tuple[int, int]] = []
+        """Sessions that play, and that wait, once a second."""
         self._asked = 0
         self._build()
         self._fill()
@@ -100,13 +107,16 @@ class Pool:
     def _build(self) -> None:
         scenario = self.scenario
         speeds = [math.exp(self.random.uniform(*map(math.log, SPEEDS))) for _ in range(scenario.replicas)]
-        cost = scenario.load * sum(speeds) * CHUNK_SECONDS / scenario.sessions  # of a chunk at speed 1
         for number, speed in enumerate(speeds):
             name = f"replica-{number:04}"
-            replica = self.replicas[name] = Replica(speed, cost / speed, self._device(cost / speed))
+            even = scenario.sessions * speed / sum(speeds)  # sessions that would be its part of all
+            slots = None if scenario.full is None else max(2, round(even * scenario.full / scenario.load))
+            cost = CHUNK_SECONDS * (scenario.load / even if slots is None else scenario.full / slots)
+            replica = self.replicas[name] = Replica(speed, cost, self._device(cost), scenario.promise)
+            replica.slots = slots and slots + scenario.renders
             for render in range(scenario.renders):
                 self._begin(name, Session(f"render-{number}-{render}", 0.0, live=False))
-            self.published[name] = free(replica.capacity(scenario.promise), replica.taken)
+            self.published[name] = free(replica.capacity, replica.taken)
             self.world.at(self.random.uniform(0, STATS_SECONDS), self._publish, name)
         self.world.at(QUEUE_SECONDS, self._serve)
 
@@ -139,14 +149,13 @@ class Pool:
         for _, session in self.played:
             session.forget()
         for replica in self.replicas.values():
-            replica.device.busy_seconds = 0.0
+            replica.device.busy_seconds = replica.device.live_seconds = 0.0
 
     def _sample(self) -> None:
-        loads = [replica.load for replica in self.replicas.values()]
-        speeds = [replica.speed for replica in self.replicas.values()]
+        for replica in self.replicas.values():
+            replica.loads.append(replica.load)
         playing = sum(demand.live for replica in self.replicas.values() for demand in replica.taken)
-        pool = sum(load * speed for load, speed in zip(loads, speeds, strict=True)) / sum(speeds)
-        self.samples.append((playing, pool, max(loads), len(self.queue)))
+        self.samples.append((playing, len(self.queue)))
         self.world.at(self.world.now + SAMPLE_SECONDS, self._sample)
 
     def _after(self, mean: float) -> float:
@@ -179,16 +188,16 @@ class Pool:
         excluded: tuple[str, ...] = ()
         while True:
             placement = Placement(ask.sid, excluded=excluded)
-            began, cpu = time.perf_counter(), time.thread_time()
+            cpu, began = time.thread_time(), time.perf_counter()  # in this order: asking for CPU time takes longest
             try:
                 name = rank(placement, self.published)[0]
             except NoReplicaLeft:
                 return False
             finally:
-                self.place_cpu_ms.append(1000 * (time.thread_time() - cpu))
                 self.place_ms.append(1000 * (time.perf_counter() - began))
+                self.place_cpu_ms.append(1000 * (time.thread_time() - cpu))
             replica = self.replicas[name]
-            if admits(replica.capacity(self.scenario.promise), replica.taken, Demand(FPS)):
+            if admits(replica.capacity, replica.taken, Demand(FPS)):
                 self._play(name, ask)
                 return True
             excluded = (*excluded, name)
@@ -226,5 +235,5 @@ class Pool:
 
     def _publish(self, name: str) -> None:
         replica = self.replicas[name]
-        self.published[name] = free(replica.capacity(self.scenario.promise), replica.taken)
+        self.published[name] = free(replica.capacity, replica.taken)
         self.world.at(self.world.now + STATS_SECONDS, self._publish, name)

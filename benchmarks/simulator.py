@@ -134,6 +134,8 @@ class Device:
         self.chunk = Estimate(cost, weight=learning)
         self.steady = Estimate(cost, weight=learning / 10)
         self.busy_seconds = 0.0
+        self.live_seconds = 0.0
+        """Of the busy ones, without renders."""
         self.on_start: Callable[[Session], None] | None = None
         self._switch = Estimate(cost if switch_seconds else 0.0, weight=learning)
         self._delivery = Estimate(0.0, weight=learning)
@@ -182,6 +184,7 @@ class Device:
         seconds = self._seconds()
         session.switching = False
         self.busy_seconds += switch + seconds
+        self.live_seconds += switch + seconds if session.live else 0.0
         self.world.at(self.world.now + switch + seconds, self._made, session, switch, seconds)
 
     def _made(self, session: Session, switch: float, seconds: float) -> None:

@@ -184,11 +184,13 @@ def _decoders(document: dict[str, Any]) -> Rows:
 
 def _simulation(document: dict[str, Any]) -> Rows:
     results = document["results"]
-    full, over, taken = results["load 0.9"], results["overload 1.2"], results["admission"]
+    full, over, taken = results["full"], results["overload"], results["admission"]
     pool = f"simulated, {full['sessions_playing']:,} sessions on {full['replicas']:,} devices"
+    load = full["load"]
+    late = f"{full['late_chunks_per_million']:.0f} (longest {1000 * full['longest_late_seconds']:.0f} ms)"
     yield (
-        f"{pool}, full to a load of {full['promise']}: sessions with a chunk late by a frame or more",
-        f"{full['late_sessions_by_a_frame']} ({full['chunks']:,} chunks)",
+        f"{pool}, load {load['mean']:.2f} ({load['min']:.2f} to {load['max']:.2f}): late of a million chunks",
+        f"{late}; of {full['chunks']:,}, in sessions late by a frame: {full['late_sessions_by_a_frame']}",
         SIMULATION,
     )
     placing = full["placement_ms"]
@@ -196,7 +198,7 @@ def _simulation(document: dict[str, Any]) -> Rows:
     shares = over["stall_share"]
     fair = f"{shares['jain_on_one_device']['median']:.3f} (longest between chunks of any: "
     yield (
-        f"simulated overload of {over['load_of_what_plays']['mean']:.2f}: fairness on a device (Jain, median)",
+        f"simulated overload of {over['load']['mean']:.2f}: fairness on a device (Jain, median)",
         f"{fair}{over['longest_between_chunks_seconds']:.2f} s)",
         SIMULATION,
     )
