@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticSerializationError, to_json
 
 from deployments.entries import BLEND_SECONDS, Chunk, Entry, Mode, Pace
 from deployments.receipts import Receipt
@@ -19,6 +20,7 @@ MAX_SCRIPT = 100
 MAX_BLEND_SECONDS = 60.0
 MAX_LABELS = 16
 MAX_METADATA_BYTES = 4096
+MAX_METADATA_LEVELS = 32
 
 PromptText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PROMPT)]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -109,12 +111,26 @@ class CreateSession(RequestModel):
     record: bool | None = Field(None, description="Keep the video for exports. An offline one is kept anyway.")
     queue: bool = Field(False, description="Wait for a free generator instead of 503 when all are taken.")
     labels: dict[LabelName, LabelValue] = Field({}, max_length=MAX_LABELS, description="Yours, to find sessions by.")
-    metadata: dict[str, Any] = Field({}, description=f"Yours: JSON of up to {MAX_METADATA_BYTES} bytes, kept as it is.")
+    metadata: dict[str, JsonValue] = Field(
+        {},
+        description=f"Yours: JSON of up to {MAX_METADATA_BYTES} bytes and {MAX_METADATA_LEVELS} levels, kept as it is.",
+    )
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _flat(cls, metadata: Any) -> Any:
+        if isinstance(metadata, dict):
+            _check_json(metadata)
+        return metadata
 
     @field_validator("metadata")
     @classmethod
-    def _small(cls, metadata: dict[str, Any]) -> dict[str, Any]:
-        if len(json.dumps(metadata).encode()) > MAX_METADATA_BYTES:
+    def _small(cls, metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            size = len(to_json(metadata))
+        except PydanticSerializationError:
+            raise ValueError("a text in it is no Unicode (half of a surrogate pair): send whole characters") from None
+        if size > MAX_METADATA_BYTES:
             raise ValueError(f"more than {MAX_METADATA_BYTES} bytes as JSON: keep a key to your own store instead")
         return metadata
 
@@ -125,6 +141,17 @@ class CreateSession(RequestModel):
         if self.pace == "offline" and self.record is False:
             raise ValueError("an offline video is made to be recorded: leave record out")
         return self
+
+
+def _check_json(value: Any, levels: int = MAX_METADATA_LEVELS) -> None:
+    """Raises ValueError for what a JSON reader may not be able to read, though ours can."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number in it is not finite, which JSON does not know: send null or a text instead")
+    if isinstance(value, dict | list):
+        if not levels:
+            raise ValueError(f"more than {MAX_METADATA_LEVELS} levels of objects and lists: send a flatter one")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_json(inner, levels - 1)
 
 
 class Links(AnswerModel):

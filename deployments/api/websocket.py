@@ -334,6 +334,7 @@ def _ref_in(text: str) -> str | None:
     """That of a message that is otherwise wrong."""
     try:
         ref = json.loads(text)["ref"]
-    except (ValueError, TypeError, KeyError):
+        ref.encode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return ref if isinstance(ref, str) else None
+    return ref

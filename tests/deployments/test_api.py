@@ -94,6 +94,42 @@ async def test_a_session_is_what_it_was_asked_to_be(http: httpx.AsyncClient) -> 
     assert "control_token" not in read
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (r'{"a": ["\ud800"]}', "Unicode"),
+        (r'{"a": {"\ud800": 1}}', ""),
+        (r'{"\ud800": 1}', ""),
+        ('{"a": NaN}', "finite"),
+        ('{"a": [{"b": 1e999}]}', "finite"),
+        ('{"a": ' + "[" * 32 + "]" * 32 + "}", "levels"),
+        ('{"a": ' + "[" * 900 + "]" * 900 + "}", "levels"),
+        ('{"a": "' + "x" * 4100 + '"}', "bytes"),
+        ("[1]", "dictionary"),
+    ],
+)
+async def test_metadata_that_not_every_reader_of_json_knows_is_refused(
+    http: httpx.AsyncClient, parts: Parts, text: str, said: str
+) -> None:
+    body = '{"prompt": "a ball", "metadata": ' + text + "}"
+    answer = await http.post(SESSIONS, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+    assert said in answer.json()["detail"]
+    assert answer.json()["errors"][0]["where"].startswith("body.metadata")
+    assert not parts.asked
+
+
+async def test_metadata_is_kept_as_it_is(http: httpx.AsyncClient) -> None:
+    metadata: dict[str, Any] = {"é": ["€😀", None, True, 1.5, 10**30], "deep": {}}
+    level = metadata["deep"]
+    for _ in range(30):
+        level["deep"] = level = {}
+    created = await http.post(SESSIONS, json={"prompt": "a ball", "metadata": metadata})
+    assert created.status_code == 201, created.text
+    assert (await http.get(created.headers["location"])).json()["metadata"] == metadata
+    assert (await http.get(SESSIONS)).json()["data"][0]["metadata"] == metadata
+
+
 async def test_what_is_not_asked_for_is_chosen(http: httpx.AsyncClient) -> None:
     live = (await http.post(SESSIONS, json={"prompt": "a ball"})).json()
     assert (live["fps"], live["width"], live["height"], live["record"]) == (16, 64, 48, False)
