@@ -129,3 +129,13 @@ def test_a_video_that_goes_on_is_wanted_at_once_like_a_new_one() -> None:
     job = owned(chunk=5, resumed=True).job(0.0, TIMES)
     assert job is not None
     assert job.eager
+
+
+@pytest.mark.parametrize(("seconds", "chunks"), [(0.001, 1), (9 / 16, 1), (0.57, 2), (21 / 16, 2)])
+def test_a_video_is_no_shorter_than_asked_and_never_without_a_frame(seconds: float, chunks: int) -> None:
+    session = owned(chunk=0, max_seconds=seconds)
+    made = 0
+    while not session.finished:
+        session.next_chunk += 1
+        made += 1
+    assert made == chunks

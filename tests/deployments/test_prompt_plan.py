@@ -102,6 +102,16 @@ def test_only_prompts_of_near_chunks_are_to_be_read() -> None:
     assert [each.prompt_id for each in plan.unread(4)] == ["p0", "p2", "p3"]
 
 
+@pytest.mark.parametrize("slipped_first", [True, False])
+def test_where_one_slips_to_anothers_chunk_the_one_accepted_later_stays(slipped_first: bool) -> None:
+    plan = PromptPlan(16)
+    for at_frame in (None, 33) if slipped_first else (33, None):
+        plan.add(asked("slips" if at_frame is None else "there", at_frame), 2)
+    loser = "slips" if slipped_first else "there"
+    assert plan.begin(2) == (None, [PromptRefused(prompt_id=loser, reason=NEWER)])
+    assert [each.prompt_id for each in plan.unread(3)] == ["there" if slipped_first else "slips"]
+
+
 @pytest.mark.parametrize(
     ("mode", "seconds", "expected"),
     [

@@ -6,17 +6,19 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
 from generator_rig import VIDEO, FakeVideoStream, Rig, owns
 from generator_rig import rig as make_rig
 from redis_store import Store
 from torch import Tensor
 
-from deployments import thumbnails
+from deployments import generator, thumbnails
 from deployments.entries import PromptRequested, RecordingFailed, SessionEnded
 from deployments.media_store import MediaStore, StoreFull
 from deployments.placement import Refusal
-from deployments.recording import recorded
+from deployments.recording import SEGMENT_CHUNKS, recorded
 from deployments.session import Session, SessionState, chunk_first_frame
+from deployments.store import Keys
 
 
 class GatedStore(MediaStore):
@@ -92,6 +94,66 @@ async def test_a_full_store_ends_the_recording_once_and_not_the_video(store: Sto
     assert "quota" in failed.reason
     assert (session.status, session.record) == (SessionState.live, False)
     assert len(await rig.all_of(RecordingFailed, "s")) == 1
+
+
+class LastSegmentStore(MediaStore):
+    """Takes a last segment, which is a short one, when told to, or refuses it with `error`."""
+
+    error: Exception | None = None
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.asked, self.open = asyncio.Event(), asyncio.Event()
+
+    async def write(self, path: str, data: bytes) -> None:
+        if path.endswith(".m4s") and not path.endswith(f"-{SEGMENT_CHUNKS}.m4s"):
+            self.asked.set()
+            await self.open.wait()
+            if self.error:
+                raise self.error
+        await super().write(path, data)
+
+
+async def test_a_finished_render_keeps_its_lease_for_as_long_as_its_store_takes(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generator, "RENEW_SECONDS", 0.01)
+    media = LastSegmentStore(str(tmp_path))
+    rig = Rig(store, media)
+    async with rig.running() as replica:
+        await rig.begin("s", pace="offline", max_seconds=0.4, record=True)
+        await media.asked.wait()  # it is over then, but for what is kept of it
+        await store.redis.delete(Keys("s").lease)
+        while not await store.redis.exists(Keys("s").lease):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        media.open.set()
+        assert (await rig.over("s")).reason == "finished"
+        await owns(replica, 0)
+    assert not await store.redis.exists(Keys("s").lease)
+
+
+async def test_a_render_that_is_not_kept_any_more_has_failed_and_is_not_made_on(store: Store, tmp_path: Path) -> None:
+    rig = Rig(store, FullStore(str(tmp_path)))
+    async with rig.running() as replica:
+        await rig.begin("s", pace="offline", max_seconds=1e6, record=True)
+        session = await rig.over("s")
+        await owns(replica, 0)
+    assert session.status is SessionState.failed
+    assert "quota" in (session.reason or "")
+    assert len(await rig.all_of(RecordingFailed, "s")) == 1
+
+
+async def test_a_render_whose_end_is_not_kept_has_failed(store: Store, tmp_path: Path) -> None:
+    media = LastSegmentStore(str(tmp_path))
+    media.error = StoreFull("quota")
+    media.open.set()
+    rig = Rig(store, media)
+    async with rig.running() as replica:
+        await rig.begin("s", pace="offline", max_seconds=0.4, record=True)
+        session = await rig.over("s")
+        await owns(replica, 0)
+    assert session.status is SessionState.failed
+    assert "quota" in (session.reason or "")
 
 
 async def test_a_live_session_ends_at_its_length_too(store: Store, tmp_path: Path) -> None:
