@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from deployments.stopping import stop
 from deployments.store import SessionError
 
 KEEP_SECONDS = 24 * 3600
 LOCK_SECONDS = 60
 """So long a key stays with a request whose process died over it."""
 
-# The value stays its holder's as long as nobody else set it: a request may outlive its lock.
+# The value stays its holder's as long as nobody else set it: a request may outlive its lock, if the store was away.
 _SETTLE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
+
+
+_EXTEND = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+log = logging.getLogger(__name__)
 
 
 class KeyReused(SessionError):
@@ -62,6 +75,15 @@ class Claim:
         self._name = name
         self._record = record
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """While inside, the key stays with the request, however long it takes."""
+        holding = asyncio.create_task(self._keys.hold(self._name, self._record.model_dump_json()))
+        try:
+            yield
+        finally:
+            await stop([holding])
+
     async def keep(self, answer: KeptAnswer) -> None:
         done = self._record.model_copy(update={"answer": answer})
         await self._keys.settle(self._name, self._record.model_dump_json(), done.model_dump_json())
@@ -78,6 +100,7 @@ class IdempotencyKeys:
         self._keep_ms = int(keep_seconds * 1000)
         self._lock_ms = int(lock_seconds * 1000)
         self._settle = redis.register_script(_SETTLE)
+        self._extend = redis.register_script(_EXTEND)
 
     async def claim(self, key: str, fingerprint: str) -> Claim | KeptAnswer:
         """Hold the key for a request, or have what was answered to it. `fingerprint` tells requests apart.
@@ -97,6 +120,15 @@ class IdempotencyKeys:
                 raise KeyInUse
             return held.answer
         return Claim(self, name, record)
+
+    async def hold(self, name: str, held: str) -> None:
+        """Renew the lock until cancelled."""
+        while True:
+            await asyncio.sleep(self._lock_ms / 3000)
+            try:
+                await self._extend(keys=[name], args=[held, self._lock_ms])
+            except RedisError as error:
+                log.warning("a key's lock is not renewed: %s", error)
 
     async def settle(self, name: str, held: str, value: str) -> None:
         await self._settle(keys=[name], args=[held, value, self._keep_ms])

@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
+from deployments.api import steer
 from deployments.api.models import CreatedSession, CreateSession, SessionView
-from deployments.api.prompt_times import after_the_end, frame_of, in_order, requested
+from deployments.api.prompt_times import after_the_end, frame_of, in_order, new_prompt_id, requested
 from deployments.api.refusals import Unsuitable
 from deployments.api.services import Services
 from deployments.api.warn import warnings_of
@@ -56,10 +57,6 @@ async def create_session(services: Services, ask: CreateSession) -> CreatedSessi
     return CreatedSession(**SessionView.of(session).model_dump(), control_token=token, warnings=created.warnings)
 
 
-def new_prompt_id() -> str:
-    return secrets.token_hex(6)
-
-
 def _suitable_fps(ask: CreateSession, view: ModelView) -> int:
     """Frames a second of the session. Raises Unsuitable, with everything that is not offered."""
     faults = []
@@ -101,11 +98,14 @@ async def _start(
 
 
 async def _forget(services: Services, sid: str, pace: Pace) -> None:
-    """Nobody was told of it: unless a generator has begun it, it never was."""
+    """Nobody was told of it: it never was, or if a generator has begun it all the same, it ends."""
     try:
         await services.waiting.leave(sid, pace)
-        if (await services.timeline.session(sid)).status is SessionState.queued:
+        session = await services.timeline.session(sid)
+        if session.status is SessionState.queued:
             await services.timeline.forget(sid)
+        else:
+            await steer.end(services, session)
     except NoSuchSession:
         pass
     except RedisError as error:

@@ -37,8 +37,8 @@ _KEY = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "description": "A random UUID, say. The same request with the same key counts once, for a day: "
-    f"a later one is answered as the first was, with 200 and `{REPLAYED}: true`. What failed may be tried again.",
+    "description": "A random UUID: keys are shared by all clients. The same request with the same key "
+    f"counts once, for a day: a later one is answered as the first was, with 200 and `{REPLAYED}: true`. What failed may be tried again.",
     "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
 }
 

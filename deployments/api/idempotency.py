@@ -74,7 +74,8 @@ class Idempotent:
             return rest.pop() if rest else await asyncio.Future()
 
         try:
-            await self._app(scope, receive, said.take)
+            async with claim.held():
+                await self._app(scope, receive, said.take)
         except BaseException:
             await _settled(claim, None)
             raise

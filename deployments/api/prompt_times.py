@@ -1,8 +1,9 @@
-"""When a prompt is asked for: times of the video as frames of a session. Plain functions."""
+"""When a prompt is asked for: times of the video as frames of a session. Plain functions, and a new prompt's id."""
 
 from __future__ import annotations
 
 import math
+import secrets
 
 from deployments.api.models import AddPrompt, AtFrame, AtSeconds, TimedPrompt
 from deployments.api.refusals import AfterTheEnd, InThePast
@@ -10,6 +11,10 @@ from deployments.entries import BLEND_SECONDS, PromptRequested
 from deployments.session import Session, chunk_at, chunk_first_frame
 
 _ROUNDING = 1e-6
+
+
+def new_prompt_id() -> str:
+    return secrets.token_hex(6)
 
 
 def frame_of(ask: AddPrompt, fps: int) -> int | None:

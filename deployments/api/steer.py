@@ -6,9 +6,8 @@ import logging
 
 from redis.exceptions import RedisError
 
-from deployments.api.create import new_prompt_id
 from deployments.api.models import AddPrompt, PromptAccepted
-from deployments.api.prompt_times import earliest_frame, frame_of, requested
+from deployments.api.prompt_times import earliest_frame, frame_of, new_prompt_id, requested
 from deployments.api.refusals import NoSuchPrompt, NotLive, Pausing, PromptDone, TooManyPrompts
 from deployments.api.services import Services
 from deployments.api.warn import warnings_of

@@ -62,6 +62,7 @@ class Parts:
         self.dying = 0
         self.dying_after_the_claim = False
         self.deaf = False
+        self.silent = False
         self.asked: list[str] = []
         self.fences: dict[str, int] = {}
         self.rings: dict[str, FragmentRing] = {}
@@ -154,6 +155,8 @@ class Parts:
     async def unread_words(self, text: str) -> UnreadWords:
         if self.deaf:
             raise PartDown("text encoder")
+        if self.silent:
+            await asyncio.Event().wait()
         unknown = tuple(word for word in text.split() if word == "zyzzyva")
         return UnreadWords(unknown=unknown, cut=("and", "so", "on") if text.endswith("and so on") else ())
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import httpx
 import pytest
-from api_parts import Parts, client_of, steering
+from api_parts import OWNER, Parts, client_of, steering
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_store import Store
 from starlette.types import Message, Receive, Scope, Send
 
+from deployments.api import warn
 from deployments.api.body import BodyGuard
 from deployments.leases import Leases
 from deployments.session import SessionState
-from deployments.store import connect
+from deployments.store import connect, inbox_key
 from deployments.timeline import Timeline
 
 SESSIONS = "/v1/sessions"
@@ -259,6 +260,31 @@ async def test_a_session_that_failed_in_the_hands_of_a_dead_generator_is_kept(
     dead, alive = parts.asked
     assert created.json()["id"] == alive
     assert (await parts.store.timeline.session(dead)).status is SessionState.starting
+
+
+async def test_a_session_that_was_begun_too_late_for_its_creator_is_ended(
+    http: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = parts.take
+
+    async def late(sid: str) -> None:
+        await take(sid)
+        raise TimeoutError
+
+    monkeypatch.setattr(parts, "take", late)
+    answer = await http.post(SESSIONS, json={"prompt": "a ball", "pace": "offline", "max_seconds": 9})
+    assert (answer.status_code, answer.json()["code"]) == (503, "timeout")
+    assert (await parts.kinds(parts.asked[0]))[-1] == "end.requested"
+    assert await parts.store.redis.exists(inbox_key(OWNER))
+
+
+async def test_a_warning_is_not_waited_for(
+    http: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warn, "WAIT_SECONDS", 0.01)
+    parts.silent = True
+    created = await http.post(SESSIONS, json={"prompt": "a zyzzyva"})
+    assert (created.status_code, created.json()["warnings"]) == (201, [])
 
 
 async def test_a_request_whose_client_left_in_its_middle_is_not_carried_out() -> None:

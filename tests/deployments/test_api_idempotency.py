@@ -8,6 +8,7 @@ import httpx
 import pytest
 from api_parts import Parts, client_of, steering
 
+from deployments.idempotency import Claim, IdempotencyKeys
 from deployments.session import Session
 
 SESSIONS = "/v1/sessions"
@@ -89,6 +90,18 @@ async def test_of_two_at_once_one_is_carried_out(parts: Parts) -> None:
         assert (await first).status_code == 201
         assert (await http.post(SESSIONS, json=BODY, headers=KEY)).json() == (await first).json()
     assert len(slow.asked) == 1
+
+
+async def test_a_key_is_held_as_long_as_its_request_takes(parts: Parts) -> None:
+    keys = IdempotencyKeys(parts.store.redis, lock_seconds=3)
+    claim = await keys.claim("k", "request")
+    assert isinstance(claim, Claim)
+    async with claim.held(), asyncio.timeout(10):
+        await parts.store.redis.pexpire("idempotency:k", 2000)
+        while await parts.store.redis.pttl("idempotency:k") <= 2000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await claim.release()
+    assert isinstance(await keys.claim("k", "request"), Claim)
 
 
 async def test_many_at_once_make_one_session(http: httpx.AsyncClient, parts: Parts) -> None:
