@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -25,6 +27,7 @@ from deployments.store import connect
 
 MOST_WAITING = 50
 PROGRESS_SECONDS = 0.5
+SCRATCH = "longlive-export-"
 NICE = 10  # live video goes first
 log = logging.getLogger(__name__)
 
@@ -104,8 +107,8 @@ class Exporter:
             for segment in await recorded(self._store, export.session)
             if segment.first_chunk < export.end_chunk and segment.chunks[-1] >= export.first_chunk
         ]
-        with tempfile.TemporaryDirectory(prefix="longlive-export-") as folder:
-            file = Path(folder) / f"clip.{export.format}"
+        with _scratch() as folder:
+            file = folder / f"clip.{export.format}"
             clip = await asyncio.to_thread(CLIPS[export.format], file, init, export.fps)
             steps, done, said = clip.passes * len(segments) + 1, 0, 0.0
             for _ in range(clip.passes):
@@ -170,6 +173,7 @@ class ExporterReplica:
     def __init__(self, settings: Settings, redis_url: str) -> None:
         logs.configure(settings.log_level)
         os.nice(NICE)
+        clear_scratch()
         self._exporter = Exporter(MediaStore(settings.store_url), Exports(connect(redis_url)))
 
     async def take(self, export: Export) -> bool:
@@ -179,6 +183,32 @@ class ExporterReplica:
     async def poster(self, sid: str, at: float | None, fps: int) -> bytes:
         """As Exporter.poster."""
         return await self._exporter.poster(sid, at, fps)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder of its own. It is locked while it is used, and a lock ends with its process, however that ends."""
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+def clear_scratch() -> None:
+    """Delete what exporters that were killed have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError), _locked(folder):  # one that is in use, or somebody else's, stays
+            shutil.rmtree(folder, ignore_errors=True)
+            log.info("deleted what a killed exporter had left: %s", folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Raises OSError where another holds it."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _jpeg(video: bytes) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from redis_store import Store
 from synthetic_session import CONFIG, fragment, pixels
 
 from deployments.export import Export, ExportFormat, ExportState
-from deployments.exporter import Exporter
+from deployments.exporter import Exporter, clear_scratch
 from deployments.exports import Exports, NoSuchExport, Span, span
 from deployments.media_store import MediaStore, NoSuchMedia, StoreFull
 from deployments.recording import Recording, Segment
@@ -305,3 +308,27 @@ def jpeg_shows(data: bytes, frame: int) -> bool:
     assert image.format == "JPEG"
     seen, expected = np.asarray(image.convert("RGB")).astype(int), pixels(frame, 1)[0].astype(int)
     return bool(np.abs(seen - expected).mean() < 8)
+
+
+def test_what_a_killed_exporter_left_is_deleted_and_what_a_living_one_uses_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = """
+import sys, tempfile
+from deployments import exporter
+tempfile.tempdir = sys.argv[1]
+with exporter._scratch() as folder:
+    (folder / "clip.mp4").write_bytes(b"half of it")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        clear_scratch()
+        assert [file.name for file in tmp_path.rglob("*.mp4")] == ["clip.mp4"]
+        process.kill()
+    clear_scratch()
+    assert list(tmp_path.iterdir()) == []
