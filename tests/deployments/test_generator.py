@@ -9,27 +9,35 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from generator_rig import VIDEO, FakeVideoStream, owns
 from generator_rig import rig as make_rig
+from redis.asyncio import Redis
 from redis_store import Store
 from torch import Tensor
 
 from deployments.entries import (
     EndRequested,
+    Fact,
+    PauseRequested,
     PromptApplied,
     PromptRefused,
     PromptRequested,
     SessionEnded,
     SessionFailed,
+    SessionPaused,
+    SessionResumed,
+    SessionStarting,
     Stalled,
 )
 from deployments.leases import Leases
 from deployments.placement import Refusal
 from deployments.redis_server import RedisServer
-from deployments.session import SessionState
+from deployments.session import Session, SessionState
 from deployments.store import Keys, connect
 from deployments.timeline import Timeline
+from deployments.waiting_room import WaitingRoom
 
 
 class BrokenStream(FakeVideoStream):
@@ -260,6 +268,79 @@ async def test_a_session_on_its_way_to_a_replica_that_stops_waits_for_another(st
         await owns(generator, 0)
     assert (await store.timeline.session("s")).status is SessionState.queued
     assert not await store.redis.exists(Keys("s").lease)
+
+
+async def test_a_take_whose_caller_leaves_gives_the_session_back(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    asked, read = asyncio.Event(), asyncio.Event()
+
+    async def encode_text(text: str) -> Tensor:
+        asked.set()
+        await read.wait()
+        return torch.zeros(1, 1, 1)
+
+    rig.encode_text = encode_text  # type: ignore[method-assign]
+    async with rig.running() as generator:
+        opening = asyncio.create_task(rig.offer("s", pace="offline", max_seconds=1e6))
+        await asked.wait()
+        assert await store.redis.exists(Keys("s").lease)
+        opening.cancel()
+        await asyncio.wait({opening})
+        read.set()
+        await owns(generator, 0)
+        while await store.redis.exists(Keys("s").lease):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert (await store.timeline.session("s")).status is SessionState.queued
+        assert isinstance(await generator.take("s"), Session)
+
+
+class Late(Timeline):
+    """Writes down that a session was taken only when told to."""
+
+    def __init__(self, redis: Redis, blocking: Redis) -> None:
+        super().__init__(redis, blocking)
+        self.asked, self.open = asyncio.Event(), asyncio.Event()
+
+    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None) -> str:
+        if isinstance(fact, SessionStarting | SessionResumed):
+            self.asked.set()
+            await self.open.wait()
+        return await super().append_fact(sid, fence, fact, key)
+
+
+@pytest.mark.parametrize("was", ["new", "queued", "paused"])
+async def test_a_take_whose_caller_leaves_when_it_is_done_leaves_nothing_that_nobody_knows_of(
+    store: Store, redis_server: RedisServer, tmp_path: Path, was: str
+) -> None:
+    async with connect(redis_server.url, blocking=True) as blocking:
+        timeline = Late(store.redis, blocking)
+        rig = make_rig(Store(store.redis, timeline, store.leases), tmp_path)
+        async with rig.running() as generator:
+            await rig.create("s", pace="offline", max_seconds=1e6)
+            if was == "queued":
+                await WaitingRoom(store.redis).enter("s", "offline")
+            if was == "paused":
+                timeline.open.set()
+                await generator.take("s")
+                await rig.ask("s", PauseRequested())
+                await rig.next_of(SessionPaused, "s")
+                await owns(generator, 0)
+                timeline.open.clear()
+                timeline.asked.clear()
+            taking = asyncio.create_task(generator.take("s"))
+            await timeline.asked.wait()
+            taking.cancel()
+            await asyncio.wait({taking})
+            timeline.open.set()
+            match was:
+                case "new":
+                    assert (await rig.over("s")).reason == "abandoned"
+                    await owns(generator, 0)
+                case "queued":
+                    await rig.until_chunks("s", 10)
+                case "paused":
+                    await rig.next_of(SessionPaused, "s", 2)
+                    await owns(generator, 0)
 
 
 async def test_a_text_encoder_that_is_silent_holds_up_nobody_elses_commands(store: Store, tmp_path: Path) -> None:
