@@ -5,13 +5,16 @@ import { dropToken, keepToken, tokenOf } from "./tokens.js";
 const REQUEST_MS = 15_000;
 const TRIES = 3; // of a command whose answer was lost: its key makes the service take it once
 const RETRY_MS = 700;
+const PATIENCE_MS = 90_000; // longer than the service works on a command, or keeps the key of one that it died over
 
 /** An answer that is no success. `message` is a sentence for people; `code` is stable. */
 export class Problem extends Error {
-  constructor(status, code, detail) {
+  /** `wait`: milliseconds after which the service says to ask again. */
+  constructor(status, code, detail, wait = RETRY_MS) {
     super(detail);
     this.status = status;
     this.code = code;
+    this.wait = wait;
   }
 
   /** Whether asking again later can help: the service did not answer, or not as itself. */
@@ -35,13 +38,19 @@ export async function ask(url, { signal, ...options } = {}) {
   const said = isProblem ? await answer.json().catch(() => null) : null;
   // A proxy in front of a service that is starting answers for it, with a 404 or a 503 of its own.
   throw said
-    ? new Problem(answer.status, said.code, said.detail)
+    ? new Problem(answer.status, said.code, said.detail, waitOf(answer))
     : new Problem(answer.status, "not-ready", `The service is not ready (HTTP ${answer.status}).`);
 }
 
-/** `ask` for JSON. Half an answer is none. */
+function waitOf(answer) {
+  const seconds = parseFloat(answer.headers.get("retry-after"));
+  return Number.isFinite(seconds) ? seconds * 1000 : RETRY_MS;
+}
+
+/** `ask` for JSON; null where there is nothing to say. Half an answer is none. */
 async function json(url, options = {}) {
   const answer = await ask(url, options);
+  if (answer.status === 204) return null;
   try {
     return await answer.json();
   } catch (error) {
@@ -50,19 +59,24 @@ async function json(url, options = {}) {
   }
 }
 
-/** A command, taken once however often its answer is lost on the way. */
+/** A command, taken once however often its answer is lost on the way, or however long it takes. */
 async function command(method, url, { body, token } = {}) {
   const headers = {};
   if (method === "POST") headers["Idempotency-Key"] = newKey();
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
-  for (let left = TRIES - 1; ; left--) {
+  const options = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
+  const began = performance.now();
+  let lost = 0;
+  while (true) {
     try {
-      const answer = await ask(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-      return answer.status === 204 ? null : await answer.json();
+      return await json(url, options);
     } catch (error) {
-      if (!left || !(error instanceof Problem) || error.code !== "unreachable") throw error;
-      await pause(RETRY_MS);
+      if (!(error instanceof Problem)) throw error;
+      const isLost = error.code === "unreachable" && ++lost < TRIES;
+      const goesOn = error.code === "in-progress" && performance.now() - began < PATIENCE_MS;
+      if (!isLost && !goesOn) throw error;
+      await pause(error.wait);
     }
   }
 }
@@ -89,7 +103,8 @@ export const readTimeline = (id, after, signal) =>
   json(pathOf(id, `/timeline?limit=200&after=${encodeURIComponent(after)}`), { signal });
 export const readChunks = (id, after, signal) =>
   json(pathOf(id, `/chunks?limit=1000&after=${encodeURIComponent(after)}`), { signal });
-export const readThumbnails = (id, signal) => json(pathOf(id, "/thumbnails"), { signal });
+/** Those of the chunks after one; -1: all. */
+export const readThumbnails = (id, after, signal) => json(pathOf(id, `/thumbnails?after=${after}`), { signal });
 
 /** Its creator, and nobody else, can steer the session from now on. */
 export async function createSession(fields) {

@@ -6,6 +6,8 @@ import { clockTime, element } from "./element.js";
 const ASK_MS = 500;
 const UNKEPT = "This video is not kept, so there is nothing to save. Start one with “Keep the video” switched on.";
 
+const UNTIL_THEN = "What was kept until then can still be saved.";
+
 /** The form that makes clips. Fires `range` (detail: `[from, to]` seconds) when another part is chosen. */
 export class Clip extends EventTarget {
   #form;
@@ -16,9 +18,10 @@ export class Clip extends EventTarget {
   #make = element("button", { type: "submit", className: "primary", textContent: "Make the clip" });
   #said = element("p", { className: "said" });
   #progress = element("progress", { max: 1, hidden: true });
+  #warned = "";
   #leave = new AbortController();
 
-  /** `source()` gives `{id, session}` of what is shown now. */
+  /** `source()` gives `{id, session, unkept}` of what is shown now. */
   constructor(form, source) {
     super();
     this.#form = form;
@@ -44,12 +47,15 @@ export class Clip extends EventTarget {
     this.#leave = new AbortController();
     this.#progress.hidden = true;
     this.#make.disabled = false;
+    this.#warned = "";
     this.#say("");
   }
 
   open() {
-    if (!this.#source().session?.record) this.#say(UNKEPT);
-    else if (this.#said.textContent === UNKEPT) this.#say("");
+    const { session, unkept } = this.#source();
+    const warning = !session?.record ? UNKEPT : unkept ? `${unkept} ${UNTIL_THEN}` : "";
+    if (warning !== this.#warned) this.#say(warning);
+    this.#warned = warning;
     if (!this.#range[1]) this.#last(10);
   }
 

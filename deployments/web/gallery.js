@@ -2,10 +2,12 @@
 
 import { listSessions, pathOf, pause, Problem } from "./api.js";
 import { clockTime, element } from "./element.js";
+import { OVER } from "./feed.js";
 import { tokenOf } from "./tokens.js";
 
 const MOST = 12;
 const EVERY_MS = 4000;
+const PICTURE_SECONDS = 12; // of a video, until another picture of it is shown
 const STATES = {
   queued: "waiting for a place",
   starting: "starting",
@@ -62,7 +64,16 @@ function update(item, session) {
   item.querySelector(".badge").textContent = STATES[session.status];
   const whose = tokenOf(session.id) === null ? "" : " · yours";
   item.querySelector(".meta").textContent = `${clockTime(session.media_seconds)}${whose}`;
-  // It changes as the video goes on, so it is another address then.
-  item.querySelector("img").src = pathOf(session.id, `/poster.jpg?chunk=${session.chunks}`);
+  show(item.querySelector("img"), session);
   return item;
+}
+
+/** It changes as the video goes on, so it is another address then: now and again, as soon as there is one. */
+function show(poster, { id, status, chunks, media_seconds: seconds }) {
+  if (!chunks) return;
+  const now = OVER.includes(status) ? chunks : Math.floor(seconds / PICTURE_SECONDS);
+  if (poster.now === now && !poster.hidden) return;
+  poster.now = now;
+  poster.hidden = false; // what is hidden is not loaded
+  poster.src = pathOf(id, `/poster.jpg?chunk=${chunks}`);
 }

@@ -11,6 +11,7 @@ const RETRY_MS = 1000;
 const SLOW_MS = 10_000; // who skips twice in that time is told so
 const SHOWN_MS = 5000; // so long it is told that a prompt is on the screen
 const THUMBNAILS_MS = 3000;
+const LATE_CHUNKS = 12; // so far behind the newest one a small picture may still come
 const STANDING = ["queued", "paused"];
 
 /**
@@ -23,6 +24,8 @@ export class Watch extends EventTarget {
   session = null;
   player = null;
   receipts = new Receipts();
+  /** Why its video is not kept any more though it was to be; "": it is. */
+  unkept = "";
   #video;
   #list;
   #feed;
@@ -120,6 +123,11 @@ export class Watch extends EventTarget {
       this.#asked = null;
       this.#tell("problem", new api.Problem(0, "pause-refused", entry.reason));
     }
+    if (entry.type === "session.resumed") this.unkept = ""; // it is tried again
+    if (entry.type === "recording.failed") {
+      this.unkept = entry.reason;
+      if (this.mine) this.#tell("problem", new api.Problem(0, "recording-failed", entry.reason));
+    }
   }
 
   #read(session) {
@@ -166,12 +174,17 @@ export class Watch extends EventTarget {
 
   async #followThumbnails() {
     const { signal } = this.#leave;
+    const known = new Map(); // by chunk
     let chunks = -1;
     while (!signal.aborted) {
       if (chunks !== this.session.chunks) {
-        chunks = this.session.chunks;
+        const after = Math.max(-1, ...known.keys());
+        const asked = this.session.chunks;
         try {
-          this.#tell("thumbnails", (await api.readThumbnails(this.id, signal)).data);
+          const { data } = await api.readThumbnails(this.id, Math.max(-1, after - LATE_CHUNKS), signal);
+          chunks = asked;
+          for (const thumbnail of data) known.set(thumbnail.chunk, thumbnail);
+          this.#tell("thumbnails", [...known.values()].sort((a, b) => a.chunk - b.chunk));
         } catch (problem) {
           if (signal.aborted || !problem.passing) return;
         }

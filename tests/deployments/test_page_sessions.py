@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from browser import Watcher, browsing, open_tab, watching
+from playwright.async_api import Route
 from service_client import Client
 from service_process import ServiceProcess
 
@@ -77,6 +79,63 @@ async def test_a_token_that_is_refused_makes_a_viewer(service: ServiceProcess, c
         await guest.say("it starts to snow")
         await guest.sees("#watching", "You are watching")
         assert await guest.page.inner_text("#notice"), "it is told why"
+
+
+async def test_a_start_that_takes_long_is_waited_for_and_its_video_can_be_steered(watcher: Watcher) -> None:
+    """The first request ends without its answer; the next ones come while the service still works on it."""
+    keys: list[str | None] = []
+
+    async def slow(route: Route) -> None:
+        if route.request.method != "POST":
+            return await route.continue_()
+        keys.append(await route.request.header_value("Idempotency-Key"))
+        if len(keys) == 1:
+            await route.fetch()
+            return await route.abort()
+        if len(keys) < 6:
+            problem = {"code": "in-progress", "detail": "It is not answered yet."}
+            headers = {"Retry-After": "0.1", "Content-Type": "application/problem+json"}
+            return await route.fulfill(status=409, headers=headers, body=json.dumps(problem))
+        return await route.continue_()
+
+    await watcher.page.route("**/v1/sessions", slow)
+    await watcher.say(PROMPT)
+    await watcher.watch_until(0.5)
+    assert (len(keys), len(set(keys))) == (6, 1)
+    assert await watcher.page.locator("#pause").is_visible(), "its token is known"
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_kept"),
+    [
+        (
+            "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('', 'SecurityError'); }})",
+            0,
+        ),
+        ("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }", 0),
+        ("localStorage['longlive.control.other'] = '{'; localStorage['longlive.control.another'] = 'null'", 1),
+    ],
+    ids=["blocked", "full", "damaged"],
+)
+async def test_a_browser_that_keeps_nothing_steers_as_long_as_the_page_is_open(
+    service: ServiceProcess, client: Client, damage: str, is_kept: bool
+) -> None:
+    async with watching(find_chromium(), "about:blank") as watcher:
+        await watcher.page.add_init_script(damage)
+        await watcher.page.goto(service.url)
+        await watcher.page.get_by_label("What should the video show?").wait_for()
+        async with watcher.page.expect_response("**/v1/sessions") as answered:
+            await watcher.say(PROMPT)
+        created = await (await answered.value).json()
+        client.tokens[created["id"]] = created["control_token"]
+        await watcher.watch_until(0.5)
+        await watcher.say("it starts to snow")
+        await watcher.sees("#prompts li[data-current] q", "it starts to snow")
+        await watcher.page.reload()
+        await watcher.watch_on(0.5)
+        assert await watcher.page.locator("#pause").is_visible() == is_kept
+        await client.end(created["id"])
+        assert not watcher.faults
 
 
 async def test_recent_videos_are_listed_to_watch_them(watcher: Watcher, client: Client) -> None:

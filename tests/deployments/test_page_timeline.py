@@ -5,6 +5,7 @@ from __future__ import annotations
 import av
 import pytest
 from browser import SPAN_SECONDS, Watcher
+from playwright.async_api import Route
 from service_client import Client
 
 PROMPT = "a red ball hops in a meadow by day in clear weather"
@@ -22,10 +23,11 @@ async def test_a_click_on_the_time_to_come_has_the_prompt_take_effect_there(watc
     assert watcher.session
     box = await watcher.page.locator("#reel").bounding_box()
     assert box
-    wanted = await watcher.seconds() + 6.0
-    await watcher.page.mouse.click(box["x"] + wanted / SPAN_SECONDS * box["width"], box["y"] + 40)
+    pixel = round(box["x"] + (await watcher.seconds() + 6.0) / SPAN_SECONDS * box["width"])
+    wanted = (pixel - box["x"]) / box["width"] * SPAN_SECONDS
+    await watcher.page.mouse.click(pixel, box["y"] + 40)
     seconds = await chosen_seconds(watcher)
-    assert wanted <= seconds <= wanted + 12 / 16, "the next chunk after the place of the click"
+    assert wanted - 0.01 <= seconds <= wanted + 12 / 16 + 0.01, "the next chunk after the place of the click"
     await watcher.sees("#when", f"at 0:{int(seconds):02d}")
     await watcher.say(LATER)
     await watcher.sees("#prompts li[data-state=scheduled] .meta", f"scheduled for 0:{int(seconds):02d}")
@@ -135,6 +137,8 @@ async def test_the_time_line_is_zoomed_and_comes_back_to_now(watcher: Watcher) -
 
 
 async def test_small_pictures_of_the_video_lie_on_its_time_line(watcher: Watcher) -> None:
+    asked: list[str] = []
+    watcher.page.on("request", lambda request: asked.append(request.url))
     await watcher.say(PROMPT)
     frame = watcher.page.locator(".frame").first
     await frame.wait_for()
@@ -142,6 +146,11 @@ async def test_small_pictures_of_the_video_lie_on_its_time_line(watcher: Watcher
     answer = await watcher.page.request.get(url if url.startswith("http") else watcher.page.url.split("/#")[0] + url)
     assert answer.status == 200
     assert answer.headers["content-type"] == "image/webp"
+    await watcher.watch_until(17.0)
+    assert await watcher.page.locator(".frame").count() > 3
+    lists = [url for url in asked if "/thumbnails?" in url]
+    assert lists[0].endswith("after=-1")
+    assert int(lists[-1].partition("after=")[2]) > 0, "what is known is not listed again"
 
 
 async def test_a_marked_part_of_the_video_is_saved_as_a_clip(watcher: Watcher) -> None:
@@ -175,6 +184,26 @@ async def test_who_does_not_keep_a_video_is_told_that_there_are_no_clips(watcher
     assert not (await client.get(f"/v1/sessions/{watcher.session}")).json()["record"]
     await watcher.page.get_by_role("button", name="Save a clip").click()
     await watcher.sees("#clip .said", "not kept")
+
+
+async def test_who_keeps_a_video_is_told_when_it_is_not_kept_any_more(watcher: Watcher, client: Client) -> None:
+    reason = "The video is not recorded any more. The media store is full (quota)."
+
+    async def with_a_failure(route: Route) -> None:
+        answer = await route.fetch()
+        page = await answer.json()
+        page["data"].append({"id": "0-1", "at": 0, "type": "recording.failed", "reason": reason})
+        await route.fulfill(response=answer, json=page)
+
+    await watcher.page.route("**/timeline?*", with_a_failure)
+    await watcher.say(PROMPT)
+    await watcher.sees("#notice", reason)
+    await watcher.watch_until(6.0)
+    await watcher.page.get_by_role("button", name="Save a clip").click()
+    await watcher.sees("#clip .said", f"{reason} What was kept until then can still be saved.")
+    await watcher.page.get_by_label("From second").fill("0")
+    await watcher.page.get_by_role("button", name="Make the clip").click()
+    await watcher.page.get_by_role("link", name="Download longlive").wait_for()
 
 
 async def test_numbers_are_shown_to_who_asks_for_them(watcher: Watcher) -> None:
