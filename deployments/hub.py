@@ -18,6 +18,7 @@ from deployments.fragments import Fragment, FragmentRing
 from deployments.logs import about
 from deployments.placement import OwnerDied, ReplicaGone
 from deployments.session import Session
+from deployments.stopping import stop
 from deployments.store import NoSuchSession
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Hub:
         channels = list(self._channels.values())
         for channel in channels:
             self._drop(channel)
-        await asyncio.gather(*(channel.pump for channel in channels if channel.pump), return_exceptions=True)
+        await stop(channel.pump for channel in channels if channel.pump)
 
     def _drop(self, channel: _Channel) -> None:
         if channel.closing:

@@ -28,6 +28,7 @@ from deployments.pool import GeneratorPool
 from deployments.pruning import PRUNE_SECONDS, prune
 from deployments.settings import Settings
 from deployments.steering import Steering
+from deployments.stopping import stop
 from deployments.store import connect
 from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
@@ -95,9 +96,7 @@ class Ingress:
         try:
             yield
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await stop(loops)
             await self._hub.close()
             self._media.close()
             await self._redis.aclose()
