@@ -38,7 +38,8 @@ _KEY = {
     "in": "header",
     "required": False,
     "description": "A random UUID: keys are shared by all clients. The same request with the same key "
-    f"counts once, for a day: a later one is answered as the first was, with 200 and `{REPLAYED}: true`. What failed may be tried again.",
+    f"counts once, for a day: a later one is answered as the first was, with 200 and `{REPLAYED}: true`. "
+    "What failed may be tried again.",
     "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
 }
 
