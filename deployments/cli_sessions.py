@@ -214,9 +214,14 @@ def resume(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_
 @sessions_app.command()
 def end(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_json: JsonOption = False) -> None:
     """End a video. Its history, and what was recorded, stay for a day."""
+    from deployments.control_tokens import ControlTokens
+
     with _steering(url, sid, token) as session:
-        session.end()
-        _tell(session.wait("ended", "failed", timeout=WAIT_SECONDS), as_json)
+        if not session.state().status.over:  # then nobody is asked for a token, which may be forgotten by now
+            session.end()
+        over = session.wait("ended", "failed", timeout=WAIT_SECONDS)
+    ControlTokens().forget(sid)
+    _tell(over, as_json)
 
 
 @sessions_app.command()
@@ -234,6 +239,8 @@ def watch(
 
     if out is not None:
         _require_folder(out)
+    with _service(url) as client:
+        client.session(sid).state()  # a wrong name, or no service, is told at once; later one may stay away for a while
     show = JsonLines() if as_json else Terminal()
     with _users_words(), show:
         asyncio.run(follow(url, sid, show, out, seconds))
@@ -296,6 +303,9 @@ def _steering(url: str, sid: str, token: str | None) -> Iterator[SessionHandle]:
         except ApiError as error:
             if error.status not in (401, 403):
                 raise
+            view = client.session(sid).state()
+            if view.status.over:
+                raise WrongInput(f"session {sid} is {view.status}: nothing of it can be changed") from error
             told = f"only who created session {sid} steers it; give its control token with --token"
             raise WrongInput(told) from error
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
-KEEP_SECONDS = 7 * 24 * 3600  # longer than any session is kept
+KEEP_SECONDS = 30 * 24 * 3600
+"""A session that nobody steered for so long is steered with a token that somebody wrote down, or ends by itself."""
 _SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -23,10 +25,16 @@ class ControlTokens:
         self._folder = folder or state_folder() / "control-tokens"
 
     def find(self, sid: str) -> str | None:
+        """The token of a session; None where it is not known. One that is looked for is kept on."""
+        if not _SID.fullmatch(sid):
+            return None
         try:
-            return (self._folder / sid).read_text() if _SID.fullmatch(sid) else None
+            token = (self._folder / sid).read_text()
         except OSError:
             return None
+        with suppress(OSError):  # a home that can only be read
+            os.utime(self._folder / sid)
+        return token
 
     def keep(self, sid: str, token: str) -> None:
         """Raises OSError."""
@@ -39,9 +47,11 @@ class ControlTokens:
 
     def forget(self, sid: str) -> None:
         if _SID.fullmatch(sid):
-            (self._folder / sid).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._folder / sid).unlink()
 
     def _forget_old(self) -> None:
         for path in self._folder.iterdir():
-            if path.stat().st_mtime < time.time() - KEEP_SECONDS:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another program of this user may do the same
+                if path.stat().st_mtime < time.time() - KEEP_SECONDS:
+                    path.unlink()

@@ -19,7 +19,7 @@ from service_process import ServiceProcess
 
 from deployments.cli_session_views import entry_line, readable, receipt_line
 from deployments.client import Client
-from deployments.control_tokens import ControlTokens
+from deployments.control_tokens import KEEP_SECONDS, ControlTokens
 from deployments.entries import PromptRequested
 from deployments.receipts import PromptStatus, Receipt
 from tests.test_cli import run
@@ -89,8 +89,12 @@ def test_a_session_is_created_found_shown_and_ended(shell: Shell) -> None:
     assert "no such sessions" in shell("list", "--label", "take=2")[1]
     view = shell.json("show", sid)
     assert (view["id"], view["seed"], view["labels"], view["prompts"]) == (sid, 7, {"show": "demo", "take": "1"}, [])
-    code, said, _ = shell("end", sid)
-    assert (code, said.startswith(f"{sid} ended (requested)")) == (0, True)
+    assert ControlTokens().find(sid) is not None
+    for _ in range(2):
+        code, said, _ = shell("end", sid)
+        assert (code, said.startswith(f"{sid} ended (requested)")) == (0, True)
+        assert ControlTokens().find(sid) is None
+    assert shell("pause", sid) == (2, "", f"longlive: session {sid} is ended: nothing of it can be changed\n")
     code, said, _ = shell("show", sid)
     assert all(part in said for part in (sid, "ended", "requested", "64x64, 16 fps", "seed 7", "take=1"))
 
@@ -139,7 +143,8 @@ def test_a_paused_video_stands_still_and_goes_on(shell: Shell, sid: str) -> None
     assert paused["frames"] >= 16
     code, said, _ = shell("resume", sid)
     assert (code, said.startswith(f"{sid} live")) == (0, True)
-    assert shell("watch", sid, "--seconds", paused["media_seconds"] + 0.5)[0] == 0  # what is still kept comes first
+    # What is still kept comes first, then two chunks: when the second is out, the first is counted.
+    assert shell("watch", sid, "--seconds", paused["media_seconds"] + 1)[0] == 0
     assert shell.json("show", sid)["frames"] > paused["frames"]
 
 
@@ -235,11 +240,12 @@ def test_what_is_no_address_is_wrong_input(capsys: pytest.CaptureFixture[str], u
     assert "write it as http://HOST:PORT" in err
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["create", "x"], ["end", "x"], ["watch", "x"]])
 def test_a_service_that_is_not_there_is_told_in_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setattr("deployments.cli_sessions.PATIENCE", 0.0)
-    code, out, err = run(capsys, "sessions", "list", "--url", "http://127.0.0.1:9")
+    code, out, err = run(capsys, "sessions", *arguments, "--url", "http://127.0.0.1:9")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "No service answers at http://127.0.0.1:9" in err
     assert "longlive serve" in err
@@ -251,10 +257,17 @@ def test_control_tokens_are_for_the_user_alone_and_not_for_ever(tmp_path: Path) 
     tokens.keep("old", "one")
     tokens.keep("new", "two")
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "new")] == [0o700, 0o600]
-    long_ago = time.time() - 8 * 24 * 3600
-    os.utime(folder / "old", (long_ago, long_ago))
-    tokens.keep("newer", "three")
-    assert [tokens.find(name) for name in ("old", "new", "newer", "none")] == [None, "two", "three", None]
+    tokens.keep("used", "three")
+    long_ago = time.time() - KEEP_SECONDS - 60
+    for name in ("old", "used"):
+        os.utime(folder / name, (long_ago, long_ago))
+    assert tokens.find("used") == "three", "and from then on it is not old any more"
+    tokens.keep("newer", "four")
+    found = [tokens.find(name) for name in ("old", "new", "used", "newer", "none")]
+    assert found == [None, "two", "three", "four", None]
+    tokens.forget("new")
+    tokens.forget("none")
+    assert tokens.find("new") is None
     (tmp_path / "secret").write_text("of somebody else")
     assert tokens.find("../secret") is None
     with pytest.raises(OSError, match="no name for a file"):
