@@ -38,10 +38,13 @@ def readable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
+def status_words(session: Session) -> str:
+    return f"{session.status}, place {session.queue_position}" if session.queue_position else session.status.value
+
+
 def session_line(session: Session) -> str:
-    place = f", place {session.queue_position}" if session.queue_position else ""
     why = f" ({readable(session.reason)})" if session.reason else ""
-    return f"{session.id} {session.status}{place}{why}, {session.media_seconds:.1f} s: {readable(session.prompt)}"
+    return f"{session.id} {status_words(session)}{why}, {session.media_seconds:.1f} s: {readable(session.prompt)}"
 
 
 def receipt_line(receipt: Receipt) -> str:
@@ -141,8 +144,7 @@ def prompts_table(receipts: Sequence[Receipt]) -> Table:
 
 
 def _status(session: Session) -> Text:
-    place = f" {session.queue_position}" if session.queue_position else ""
-    return Text(f"{session.status}{place}", style=STYLES.get(session.status, ""))
+    return Text(status_words(session), style=STYLES.get(session.status, ""))
 
 
 def _labels(session: Session) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.status import Status
 
-from deployments.cli_session_views import entry_line
+from deployments.cli_session_views import entry_line, status_words
 from deployments.client import AsyncClient, AsyncSessionHandle
 from deployments.client_media import LiveFragment, Saved
 from deployments.entries import AnyEntry
@@ -109,8 +109,7 @@ class Terminal(Display):
     def _update(self) -> None:
         parts = []
         if self._session is not None:
-            place = f" {self._session.queue_position}" if self._session.queue_position else ""
-            parts += [f"{self._session.status}{place}", f"{self._session.media_seconds:.1f} s"]
+            parts += [status_words(self._session), f"{self._session.media_seconds:.1f} s"]
             parts += [f"{self._session.stalls} stalls"] if self._session.stalls else []
         if (rate := self._rate()) is not None:
             parts.append(f"{rate:.1f} fps received")
@@ -130,7 +129,6 @@ async def follow(url: str, sid: str, show: Display, out: Path | None, seconds: f
     """Until the video is over, or `seconds` of it are here. Raises ServiceError, OSError."""
     async with AsyncClient(url, patience=PATIENCE) as client:
         session = client.session(sid)
-        await session.state()  # a wrong name is told before anything is written
         telling = asyncio.create_task(_tell(session, show))
         try:
             await _pull(session, show, out, seconds)
@@ -153,10 +151,5 @@ async def _pull(session: AsyncSessionHandle, show: Display, out: Path | None, se
     if out is not None:
         show.saved(out, await session.save(out, seconds, show.fragment))
         return
-    fps = (await session.state()).fps
-    start: int | None = None
-    async for fragment in session.fragments():
+    async for fragment in session.fragments(seconds=seconds):
         show.fragment(fragment)
-        start = fragment.first_frame if start is None else start
-        if seconds is not None and fragment.first_frame + fragment.frames - start >= seconds * fps:
-            return

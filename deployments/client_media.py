@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import httpx
 
@@ -49,11 +49,16 @@ def init_segment(session: SessionRef) -> Call[bytes]:
     return (yield from session.retries.send(session.request("GET", "/init.mp4"))).content
 
 
-def fragments(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[LiveFragment]:
+def fragments(
+    session: SessionRef, after: int = -1, most_behind: int = RING_SIZE, seconds: float | None = None
+) -> Series[LiveFragment]:
     """The video as it is made, until it is over: from chunk `after` + 1 on, or from the oldest that is still kept.
 
-    Who is more than `most_behind` chunks behind skips to the newest; each fragment says how many were skipped.
+    Or `seconds` of it and the rest of a chunk. Who is more than `most_behind` chunks behind skips to the newest; each
+    fragment says how many were skipped.
     """
+    most = None if seconds is None else seconds * (yield from state(session)).fps
+    start: int | None = None
     last = after
     while True:
         params = {"after": after, "most_behind": most_behind}
@@ -76,6 +81,9 @@ def fragments(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE
             skipped = after - last - 1 if last >= 0 else 0
             last = after
             yield Give(LiveFragment(after, first_frame, count, skipped, answer.content))
+            start = first_frame if start is None else start
+            if most is not None and first_frame + count - start >= most:
+                return
 
 
 def frames(session: SessionRef, after: int = -1, most_behind: int = RING_SIZE) -> Series[NDArray[np.uint8]]:
@@ -101,9 +109,8 @@ def save(
     """
     from deployments.client_video import moved
 
-    fps = (yield from state(session)).fps
     init = yield from init_segment(session)
-    found = Items(fragments(session))
+    found = Items(fragments(session, seconds=seconds))
     made = skipped = 0
     start: int | None = None
     with Path(path).open("wb") as file:
@@ -116,8 +123,6 @@ def save(
             skipped += fragment.skipped
             if told is not None:
                 told(fragment)
-            if seconds is not None and fragment.first_frame + fragment.frames - start >= seconds * fps:
-                break
     return Saved(made, skipped)
 
 
@@ -156,19 +161,25 @@ def download(session: SessionRef, export_id: str, path: str | Path) -> Call[Expo
     while (view := (yield from made.next())) is not None:
         found = view
     part = Path(f"{path}.part")
-    budget = Budget(session.retries)
-    with part.open("wb") as file:
-        while (here := file.tell()) < (found.size or 0):
-            headers = {"Range": f"bytes={here}-"}
-            request = session.request("GET", f"/exports/{path_part(export_id)}/content", headers=headers)
-            answer = yield from session.retries.open(request, budget)
-            if answer.status_code == httpx.codes.OK:
-                file.seek(0)  # somebody in between does not know ranges
-            try:
-                while (data := (yield Read())) is not None:
-                    file.write(data)
-                    budget.renew()
-            except httpx.TransportError as error:
-                yield from budget.wait(Unreachable(session.retries.url, error))
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            yield from _fetch(session, f"/exports/{path_part(export_id)}/content", found.size or 0, file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return found
+
+
+def _fetch(session: SessionRef, below: str, size: int, file: BinaryIO) -> Call[None]:
+    budget = Budget(session.retries)
+    while (here := file.tell()) < size:
+        request = session.request("GET", below, headers={"Range": f"bytes={here}-"})
+        answer = yield from session.retries.open(request, budget)
+        if answer.status_code == httpx.codes.OK:
+            file.seek(0)  # somebody in between does not know ranges
+        try:
+            while (data := (yield Read())) is not None:
+                file.write(data)
+                budget.renew()
+        except httpx.TransportError as error:
+            yield from budget.wait(Unreachable(session.retries.url, error))

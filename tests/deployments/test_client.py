@@ -388,6 +388,23 @@ def test_a_download_whose_ranges_nobody_knows_begins_anew(tmp_path: Path) -> Non
     assert (tmp_path / "clip.mp4").read_bytes() == b"abcdef"
 
 
+def test_a_download_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    script = Script(
+        export("completed", 1, size=6),
+        httpx.Response(206, stream=Parts(b"abc", cut=True)),
+        problem(404, "no-such-export", retry_after=None),
+    )
+    with pytest.raises(ApiError, match="no-such-export"):
+        script.session().download("e", tmp_path / "clip.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_so_many_seconds_of_a_video_are_whole_chunks() -> None:
+    script = Script(httpx.Response(200, json=VIEW), *(fragment(chunk) for chunk in range(3, 9)))
+    assert [each.chunk for each in script.session().fragments(seconds=1.5)] == [3, 4]
+    assert len(script.asked) == 3
+
+
 def test_an_export_tells_how_far_it_is_and_why_it_failed() -> None:
     script = Script(export("running", 0.5), export("running", 0.5), export("failed", 0.5, reason="The store is full."))
     progress = script.session().export_progress("e")
