@@ -1,4 +1,4 @@
-"""What a client of the service sees, and what the service costs. `python benchmarks/serve.py --json`: seven minutes.
+"""What a client of the service sees, and what the service costs. `python benchmarks/serve.py --json`: eight minutes.
 
 Everything runs on this machine over loopback: the service, its clients and, before it, the bare engine.
 """
@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-import httpx
+import psutil
 
 from deployments.client import AsyncClient, AsyncSessionHandle
 from deployments.client_calls import SessionOptions
@@ -30,13 +29,14 @@ from deployments.client_errors import ApiError
 from deployments.service import Service
 from deployments.settings import load_settings
 from report import ROOT, emit, report, reserve_stdout, say, spread
+from service_process import ServiceProcess, part_of, resident_mib, runs
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
 PATIENCE_SECONDS = 30.0
 STEER_SECONDS = 5.0  # between two prompts of a session
-START_SECONDS = 300.0
 PROMPTS = 40
+SESSIONS = {"one_session": 1, "two_sessions": 2, "three_sessions": 3}
 STEPS = 8
 OFFLINE: SessionOptions = {"seed": 0, "pace": "offline", "max_seconds": 3600.0}  # longer than it runs here
 INCLUDES = {"dit": True, "text_encoder": True, "decode": True, "encode": True, "http": True, "display": False}
@@ -114,7 +114,8 @@ def p95(values: list[float]) -> float:
 async def stalls(url: str, sessions: int, seconds: float) -> dict[str, Any]:
     """How often sessions that are watched and steered at the same time came too late.
 
-    None were refused if `accepted` equals `asked`.
+    Admission decides: none were refused if `accepted` equals `asked`. `most_stalls_over_fewest` is 0 when they came
+    late alike.
     """
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncClient(url, patience=0))  # who is refused does not ask again
@@ -134,7 +135,8 @@ async def stalls(url: str, sessions: int, seconds: float) -> dict[str, Any]:
         "asked": sessions,
         "accepted": len(viewers),
         "seconds": seconds,
-        "stalls": [state.stalls for state in states],
+        "stalls": (stalled := [state.stalls for state in states]),
+        "most_stalls_over_fewest": max(stalled) - min(stalled),
         "media_seconds": [round(state.media_seconds, 2) for state in states],
     }
 
@@ -155,7 +157,7 @@ async def stopped_reader(client: AsyncClient, url: str, seconds: float) -> dict[
     """
     session = await client.create(PROMPT, **OFFLINE)
     await asyncio.sleep(3)  # the session itself has its memory by then
-    way = [pid_of(name) for name in ("ray::ProxyActor", "ServeReplica:longlive:Ingress")]
+    way = [part_of(psutil.Process(), part) for part in ("proxy", "ingress")]
     before, chunks = sum(map(resident_mib, way)), (await session.state()).chunks
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as reader:
@@ -183,84 +185,26 @@ def bare_engine(model: str) -> dict[str, Any]:
 
 
 def start_and_stop(port: int, model: str) -> dict[str, Any]:
-    """`longlive serve` as a process: seconds until /readyz says yes, seconds from SIGINT until it is gone."""
-    with tempfile.TemporaryDirectory(prefix="bench") as data:
-        command = [str(Path(sys.executable).with_name("longlive")), "serve", "--port", str(port)]
-        command += ["--data-dir", data, "--model", model]
+    """`longlive serve` as a process: seconds until it says that it is ready, seconds from SIGINT until it is gone."""
+    with tempfile.TemporaryDirectory(prefix="bench") as folder:
         start = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            while not _ready(f"http://127.0.0.1:{port}/readyz"):
-                if process.poll() is not None:
-                    raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}")
-                if time.perf_counter() - start > START_SECONDS:
-                    process.send_signal(signal.SIGINT)  # leaving the block waits for it
-                    raise RuntimeError(f"{' '.join(command)} was not ready after {START_SECONDS:g} s")
-                time.sleep(0.1)
+        service = ServiceProcess(port, model, Path(folder))
+        try:
+            service.wait_until_ready()
             ready = time.perf_counter() - start
-            family = descendants(process.pid)
-            resident = sum(resident_mib(pid) for pid in (process.pid, *family))
+            processes = service.processes()
+            resident = sum(map(resident_mib, processes))
+        finally:
             stopping = time.perf_counter()
-            process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=120)
-            stopped = time.perf_counter() - stopping
+            code = service.stop()
         return {
             "ready_seconds": round(ready, 1),
-            "stop_seconds": round(stopped, 1),
+            "stop_seconds": round(time.perf_counter() - stopping, 1),
             "exit_status": code,
-            "processes": len(family) + 1,
+            "processes": len(processes),
             "resident_mib": round(resident),
-            "processes_left": sum(_alive(pid) for pid in family),
+            "processes_left": sum(map(runs, processes)),
         }
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def descendants(root: int) -> list[int]:
-    """Every process below one, by /proc."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # it ended meanwhile
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found[1:]
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process still runs; one that only waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def resident_mib(pid: int) -> float:
-    """Memory of a process, shared pages divided among those who share them; none of one that has ended."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
-
-
-def pid_of(name: str) -> int:
-    """The process of this service whose command line holds this name."""
-    for pid in descendants(os.getpid()):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue  # it ended meanwhile
-        if name.encode() in command:
-            return pid
-    raise RuntimeError(f"no {name} below this process")
 
 
 async def measure(url: str, seconds: float) -> dict[str, Any]:
@@ -271,7 +215,7 @@ async def measure(url: str, seconds: float) -> dict[str, Any]:
         results: dict[str, Any] = {"warm_session_first_fragment_ms": await first_frame(client, 10)}
         say("new prompts")
         results["prompt"] = await new_prompt(client, PROMPTS)
-        for name, sessions in (("one_session", 1), ("two_sessions", 2)):
+        for name, sessions in SESSIONS.items():
             say(f"{sessions} live for {seconds:g} s")
             results[name] = await stalls(url, sessions, seconds)
         say("an offline render")

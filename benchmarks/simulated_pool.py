@@ -110,8 +110,10 @@ class Pool:
         for number, speed in enumerate(speeds):
             name = f"replica-{number:04}"
             even = scenario.sessions * speed / sum(speeds)  # sessions that would be its part of all
-            slots = None if scenario.full is None else max(2, round(even * scenario.full / scenario.load))
-            cost = CHUNK_SECONDS * (scenario.load / even if slots is None else scenario.full / slots)
+            cost, slots = CHUNK_SECONDS * scenario.load / even, None
+            if scenario.full is not None:
+                slots = max(2, round(even * scenario.full / scenario.load))
+                cost = CHUNK_SECONDS * scenario.full / slots
             replica = self.replicas[name] = Replica(speed, cost, self._device(cost), scenario.promise)
             replica.slots = slots and slots + scenario.renders
             for render in range(scenario.renders):

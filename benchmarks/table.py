@@ -31,6 +31,11 @@ ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU, SIMUL
         "simulation",
     )
 )
+_LIVE = {
+    "one_session": "1 live session",
+    "two_sessions": "2 live sessions",
+    "three_sessions": "3 live sessions asked for",
+}
 Rows = Iterator[tuple[str, str, str]]
 
 
@@ -68,10 +73,12 @@ def _serve(document: dict[str, Any]) -> Rows:
         _milliseconds(results["prompt"]["first_new_frame_ms"]),
         SERVE,
     )
-    for name, count in (("one_session", "1 live session"), ("two_sessions", "2 live sessions")):
-        part = results[name]
+    for name, count in _LIVE.items():
+        if (part := results.get(name)) is None:
+            continue
         refused = part["asked"] - part["accepted"]
-        stalls = f"{sum(part['stalls'])} in {part['seconds']:.0f} s" + (f", {refused} refused" if refused else "")
+        each = " + ".join(map(str, part["stalls"]))  # of each session: whether one pays for the others
+        stalls = f"{each} in {part['seconds']:.0f} s" + (f", {refused} refused" if refused else "")
         yield f"stalls with {count}", stalls, SERVE
     share = f"{results['service_over_engine']:.2f} ({results['unpaced_chunks_per_second']:.1f} chunks/s)"
     yield "offline render through the service over the bare engine", share, SERVE
@@ -86,7 +93,8 @@ def _viewers(document: dict[str, Any]) -> Rows:
     upstreams = many["upstreams_opened"]
     late = f"{100 * many['late_or_skipped_share']:.2g} % of {many['fragments_delivered']}"
     what = f"{many['viewers']} viewers of one session, a chunk of cushion: fragments late or skipped"
-    yield what, f"{late}; {upstreams} upstream{'' if upstreams == 1 else 's'}", VIEWERS
+    asked = f", {many['requests_per_second']['all']:.0f} requests/s"
+    yield what + asked, f"{late}; {upstreams} upstream{'' if upstreams == 1 else 's'}", VIEWERS
     behind = many["behind_the_first_viewer_ms"]
     yield "a fragment behind the first viewer's", f"{behind['median']} ms (99 %: {behind['p99']})", VIEWERS
     cpu, kib = each["cores"], each["kib"]

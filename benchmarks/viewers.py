@@ -1,8 +1,10 @@
-"""What viewers and paused sessions cost the service. `python benchmarks/viewers.py --json`, ten minutes and more.
+"""What viewers and paused sessions cost the service. `python benchmarks/viewers.py --json`, five minutes.
 
-Many viewers pull one session just in time, as the page does, from one light process beside the service on this machine.
-Each plays with a cushion of one chunk: it starts that long after its first fragment came. A fragment is late when it
-comes after its first frame is due there; what it missed by, the viewer waits, so that the next is due so much later.
+Many viewers watch one session from one light process beside the service on this machine. Each asks for what an open
+page asks for: fragments just in time, the session once a second, its timeline when there is news, small pictures every
+three seconds. Each plays with a cushion of one chunk: it starts that long after its first fragment came. A fragment is
+late when it comes after its first frame is due there; what it missed by, the viewer waits, so that the next is due so
+much later.
 """
 
 from __future__ import annotations
@@ -10,11 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
-import subprocess
-import sys
+import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,21 +23,14 @@ from statistics import median
 from typing import Any
 
 import httpx
-import psutil
 
 from deployments.session import CHUNK_FRAMES
 from report import emit, report, reserve_stdout, say
+from service_process import Cost, ServiceProcess
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
-START_SECONDS = 300.0
 PAUSE_SECONDS = 60.0
-PARTS = {
-    "proxy": "ray::ProxyActor",
-    "ingress": "ServeReplica:longlive:Ingress",
-    "generators": "ServeReplica:longlive:Generator",
-    "encoder": "ServeReplica:longlive:VideoEncoder",
-    "redis": "redis-server",
-}
+HANDS = 8  # sessions that are begun at a time: as many as there may be slots, or a few more
 INCLUDES = {"dit": True, "text_encoder": True, "decode": True, "encode": True, "http": True, "display": False}
 
 # The page's way of pulling, deployments/web/pull.js.
@@ -45,67 +39,10 @@ WAIT_SECONDS = 1.2
 AT_ONCE_SECONDS = 0.06
 CATCH_UP = 0.15
 
-
-class ServiceProcess:
-    """`longlive serve` as a process of its own, so that its cost is not this one's."""
-
-    def __init__(self, port: int, model: str, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self._log = folder / "log"
-        command = [str(Path(sys.executable).with_name("longlive")), "serve", "--port", str(port), "--model", model]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, "--data-dir", str(folder / "data")], stdout=log, stderr=subprocess.STDOUT, process_group=0
-            )
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while "is ready" not in self.output:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the service did not start:\n{self.output}")
-            time.sleep(0.2)
-
-    @property
-    def output(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def processes(self) -> list[psutil.Process]:
-        root = psutil.Process(self._process.pid)
-        return [root, *root.children(recursive=True)]
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(timeout=120)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """CPU seconds so far and memory in MiB, shared pages divided among those who share them, of each part."""
-
-    at: float
-    seconds: dict[str, float]
-    mib: dict[str, float]
-
-    @classmethod
-    def of(cls, service: ServiceProcess) -> Cost:
-        seconds = dict.fromkeys([*PARTS, "others"], 0.0)
-        mib = dict.fromkeys([*PARTS, "others"], 0.0)
-        for process in service.processes():
-            try:
-                command = " ".join(process.cmdline())
-                times, memory = process.cpu_times(), process.memory_full_info()
-            except psutil.Error:
-                continue  # it ended meanwhile
-            part = next((part for part, name in PARTS.items() if name in command), "others")
-            seconds[part] += times.user + times.system
-            mib[part] += memory.pss / 2**20
-        return cls(time.perf_counter(), seconds, mib)
-
-    def cores(self, later: Cost) -> dict[str, float]:
-        """The share of a core that each part took until `later`, and all of them together."""
-        span = later.at - self.at
-        cores = {part: round((later.seconds[part] - self.seconds[part]) / span, 4) for part in self.seconds}
-        return {**cores, "all": round(sum(cores.values()), 4)}
+# And of following the session, feed.js and watch.js.
+FEED_SECONDS = 1.0
+THUMBNAILS_SECONDS = 3.0
+LATE_CHUNKS = 12
 
 
 class Connection(asyncio.Protocol):
@@ -152,32 +89,72 @@ class Connection(asyncio.Protocol):
 
 @dataclass
 class Viewer:
-    """Somebody who pulls one session, and what became of the fragments there."""
+    """Somebody with the page of one session open, and what became of the fragments there."""
 
     url: httpx.URL
     path: str
     fps: int
+    requests: Counter[str] = field(default_factory=Counter)
     arrivals: dict[int, float] = field(default_factory=dict)
     late: set[int] = field(default_factory=set)
     skipped: int = 0
     empty: int = 0
     _started: float | None = None
+    _chunks: int = -1
 
-    async def pull(self) -> None:
+    async def watch(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for part in (self._pull(), self._follow(), self._look()):
+                tasks.create_task(part)
+
+    async def _get(self, connection: Connection, what: str, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
+        self.requests[what] += 1
+        status, headers, body = await connection.get(self.url, path)
+        if status not in (httpx.codes.OK, httpx.codes.NO_CONTENT):
+            raise RuntimeError(f"GET {path}: {status}")
+        return status, headers, body
+
+    async def _follow(self) -> None:
+        """feed.js: the session, and its timeline where that has grown."""
+        connection, cursor, read = Connection(), "", ""
+        while True:
+            session = json.loads((await self._get(connection, "session", self.path))[2])
+            self._chunks = session["chunks"]
+            while read != session["last_event_id"]:
+                path = f"{self.path}/timeline?limit=200&after={cursor}"
+                page = json.loads((await self._get(connection, "timeline", path))[2])
+                cursor = page["next"] or cursor
+                if not page["has_more"]:
+                    read = session["last_event_id"]
+            await asyncio.sleep(FEED_SECONDS)
+
+    async def _look(self) -> None:
+        """watch.js: the list of small pictures when there are new chunks, and each picture once."""
+        connection, known, chunks = Connection(), {-1}, -1
+        while True:
+            if chunks != self._chunks:
+                chunks = self._chunks
+                path = f"{self.path}/thumbnails?after={max(-1, max(known) - LATE_CHUNKS)}"
+                for thumbnail in json.loads((await self._get(connection, "thumbnails", path))[2])["data"]:
+                    if thumbnail["chunk"] not in known:
+                        known.add(thumbnail["chunk"])
+                        await self._get(connection, "pictures", f"{self.path}/thumbnails/{thumbnail['chunk']}.webp")
+            await asyncio.sleep(THUMBNAILS_SECONDS)
+
+    async def _pull(self) -> None:
+        """pull.js."""
         connection, last, due, quickest = Connection(), -1, 0.0, float("inf")
         while True:
             await asyncio.sleep(max(0.0, due - EARLY_SECONDS - time.perf_counter()))
             asked = time.perf_counter()
-            path = f"{self.path}?after={last}&wait={WAIT_SECONDS}"
-            status, headers, _ = await connection.get(self.url, path)
+            path = f"{self.path}/fragments?after={last}&wait={WAIT_SECONDS}"
+            status, headers, _ = await self._get(connection, "fragments", path)
             arrived = time.perf_counter()
             took = arrived - asked
             quickest = min(quickest * 1.02, took)
             if status == httpx.codes.NO_CONTENT:
                 self.empty += 1
                 continue
-            if status != httpx.codes.OK:
-                raise RuntimeError(f"GET {path}: {status}")
             number, first = int(headers[b"x-fragment"]), int(headers[b"x-first-frame"])
             length = int(headers[b"x-frames"]) / self.fps
             self._take(number, first / self.fps, arrived)
@@ -200,12 +177,12 @@ async def watched(
 ) -> AsyncIterator[tuple[str, list[Viewer]]]:
     """A session with so many viewers, who come one after the other; it ends after them."""
     session, token = await create(http)
-    viewers = [Viewer(http.base_url, f"/v1/sessions/{session['id']}/fragments", session["fps"]) for _ in range(count)]
+    viewers = [Viewer(http.base_url, f"/v1/sessions/{session['id']}", session["fps"]) for _ in range(count)]
     try:
         async with asyncio.TaskGroup() as tasks:  # a viewer that fails ends the measurement, with its error
             pulling = []
             for viewer in viewers:
-                pulling.append(tasks.create_task(viewer.pull()))
+                pulling.append(tasks.create_task(viewer.watch()))
                 await asyncio.sleep(spread_seconds / count)
             yield session["id"], viewers
             for task in pulling:
@@ -234,6 +211,7 @@ async def crowd(http: httpx.AsyncClient, service: ServiceProcess, count: int, se
         for viewer in viewers:
             viewer.arrivals.clear()
             viewer.late.clear()
+            viewer.requests.clear()
             viewer.skipped = viewer.empty = 0
         chunks = (await http.get(f"/v1/sessions/{sid}")).json()["chunks"]
         before, client = Cost.of(service), time.process_time()
@@ -245,10 +223,14 @@ async def crowd(http: httpx.AsyncClient, service: ServiceProcess, count: int, se
         late = sum(len(viewer.late) for viewer in viewers)
         skipped = sum(viewer.skipped for viewer in viewers)
         empty = sum(viewer.empty for viewer in viewers)
+        requests = sum((viewer.requests for viewer in viewers), Counter[str]())
         behind = _behind_the_first(viewers)
+    span = after.at - before.at
     return {
         "viewers": count,
-        "seconds": round(after.at - before.at, 1),
+        "seconds": round(span, 1),
+        "requests_per_second": {what: round(number / span, 2) for what, number in sorted(requests.items())}
+        | {"all": round(requests.total() / span, 1)},
         "chunks": chunks,
         "fragments_delivered": came,
         "upstreams_opened": service.output.count("upstream opened") - upstreams,
@@ -261,7 +243,7 @@ async def crowd(http: httpx.AsyncClient, service: ServiceProcess, count: int, se
         "stalls": session["stalls"],
         "cores": before.cores(after),
         "mib": {part: round(value, 1) for part, value in after.mib.items()},
-        "client_cores": round(client / (after.at - before.at), 3),
+        "client_cores": round(client / span, 3),
     }
 
 
@@ -285,19 +267,18 @@ def per_viewer(one: dict[str, Any], many: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def pause_many(http: httpx.AsyncClient, count: int, hands: int = 4) -> None:
-    """So many sessions that have begun and are paused."""
+async def pause_many(http: httpx.AsyncClient, count: int) -> None:
+    """So many sessions that have begun and are paused. Pausing is asked for at once: a session first makes a chunk."""
     left = iter(range(count))
 
     async def work() -> None:
         for _ in left:
             session, token = await create(http)
             path = f"/v1/sessions/{session['id']}"
-            await _until(http, path, "live")
             (await http.post(f"{path}/pause", headers=token)).raise_for_status()
             await _until(http, path, "paused")
 
-    await asyncio.gather(*(work() for _ in range(hands)))
+    await asyncio.gather(*(work() for _ in range(HANDS)))
 
 
 async def _until(http: httpx.AsyncClient, path: str, status: str) -> None:

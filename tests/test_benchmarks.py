@@ -78,6 +78,7 @@ def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path)
             "prompt": {"first_new_frame_ms": times | {"p95": 200.0}},
             "one_session": live | {"asked": 1},
             "two_sessions": live,
+            "three_sessions": live | {"asked": 3, "accepted": 3, "stalls": [4, 0, 5]},
             "unpaced_chunks_per_second": 9.87,
             "service_over_engine": 0.81,
             "stopped_reader": {"seconds": 60.0, "chunks_meanwhile": 500, "proxy_and_ingress_growth_mib": 1.6},
@@ -94,6 +95,7 @@ def test_the_readme_table_is_made_of_what_the_benchmarks_printed(tmp_path: Path)
         "| 123 ms (worst of 3: 234) |",
         "| 123 ms, p95 200 (worst of 3: 234) |",
         "| 3 in 60 s, 1 refused |",
+        "3 live sessions asked for | 4 + 0 + 5 in 60 s |",
         "0.81 (9.9 chunks/s)",
         "+2 MiB",
     ):
@@ -125,6 +127,7 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
             "many_viewers": {
                 "viewers": 200,
                 "fragments_delivered": 5200,
+                "requests_per_second": {"fragments": 260.1, "all": 590.2},
                 "upstreams_opened": 1,
                 "late_or_skipped_share": 0.0012,
                 "behind_the_first_viewer_ms": {"median": 6, "p99": 29},
@@ -175,7 +178,7 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
     run(BENCHMARKS / "table.py", tmp_path, "--readme", readme)
     written = readme.read_text()
     for said in (
-        "| 0.12 % of 5200; 1 upstream |",
+        ", 590 requests/s | 0.12 % of 5200; 1 upstream |",
         "| 6 ms (99 %: 29) |",
         "| 0.02 % of a core (0.01 proxy, 0.00 ingress) |",
         "| 19 KiB, 6 KiB |",
