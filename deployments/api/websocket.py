@@ -8,24 +8,19 @@ without a word is noticed by the proxy, which pings it.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from contextlib import suppress
 from http import HTTPStatus
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from deployments.api import errors, steer
 from deployments.api.credit import Credit
 from deployments.api.errors import NoSuchFragment
 from deployments.api.messages import (
-    CLIENT_MESSAGE,
     Answer,
-    AnyClientMessage,
-    AnyServerMessage,
     Cancel,
     Command,
     End,
@@ -42,10 +37,12 @@ from deployments.api.messages import (
     Stats,
     Welcome,
 )
-from deployments.api.models import Problem, SessionView
+from deployments.api.models import SessionView
 from deployments.api.problems import documented
 from deployments.api.refusals import WebSocketOnly
 from deployments.api.services import Services
+from deployments.api.wire import OVER, Closed, Wire, explained, ref_of
+from deployments.fragments import Fragment, FragmentRing
 from deployments.logs import about
 from deployments.session import Session
 from deployments.steering import TokenMissing
@@ -59,19 +56,7 @@ STATS_SECONDS = 1.0
 LAST_WORDS_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 MAX_COMMANDS = 32
-MAX_TEXT = 64 * 1024
-MAX_REASON_BYTES = 120  # a close frame holds 125 bytes, two of them the code
-OVER = 1000
-TOO_LARGE = 1009
 log = logging.getLogger(__name__)
-
-
-class Closed(Exception):
-    """The connection is to be closed, with a code and a reason for people."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code, self.reason = code, reason
 
 
 def routes(services: Services) -> APIRouter:
@@ -115,7 +100,7 @@ class Connection:
         self._services = services
         self._sid = sid
         self._socket = websocket
-        self._writing = asyncio.Lock()
+        self._wire = Wire(websocket)
         self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_COMMANDS)
         self._credit = Credit(AHEAD)
         self._hello = Hello(type="hello")
@@ -127,29 +112,30 @@ class Connection:
         except WebSocketDisconnect:
             return
         except Closed as closed:
-            await self._close(closed.code, closed.reason)
+            await self._wire.close(closed.code, closed.reason)
         except Exception as error:
-            said = _explained(error)
-            await self._say(ProblemMessage(problem=said))
-            await self._close(4000 + said.status, said.detail)
+            said = explained(error)
+            await self._wire.say(ProblemMessage(problem=said))
+            await self._wire.close(4000 + said.status, said.detail)
 
     async def _serve(self) -> None:
         await self._services.timeline.session(self._sid)
         self._hello = await self._greeting()
         session = await self._check_hello()
-        await self._say(Welcome(session=SessionView.of(session), steers=self._hello.token is not None))
+        await self._wire.say(Welcome(session=SessionView.of(session), steers=self._hello.token is not None))
         shows = {asyncio.create_task(self._show_entries())}
         if self._hello.fragments:
             shows.add(asyncio.create_task(self._show_fragments()))
         commanded = asyncio.create_task(self._carry_out_all())
-        tasks = shows | {asyncio.create_task(self._read()), asyncio.create_task(self._show_stats(session))}
+        others = (self._read(), self._show_stats(session), self._notice_silence())
+        tasks = shows | {asyncio.create_task(other) for other in others}
         running = tasks
         try:
             while shows & running:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-            await self._say(Over(session=SessionView.of(await self._services.timeline.session(self._sid))))
+            await self._wire.say(Over(session=SessionView.of(await self._services.timeline.session(self._sid))))
             raise Closed(OVER, "The session is over.")
         finally:
             await stop(tasks)
@@ -162,11 +148,11 @@ class Connection:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 while True:
-                    message = await self._next()
+                    message = await self._wire.next()
                     if isinstance(message, Hello):
                         return message
                     if message is not None:
-                        await self._refuse("hello-first", "Say hello before anything else.", _ref(message))
+                        await self._wire.refuse("hello-first", "Say hello before anything else.", ref_of(message))
         except TimeoutError:
             raise Closed(4408, "No hello came: send one first.") from None
 
@@ -185,9 +171,11 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            match await self._next():
+            match await self._wire.next():
                 case Hello():
-                    await self._refuse("hello-again", "This connection was greeted already: open another one.", None)
+                    await self._wire.refuse(
+                        "hello-again", "This connection was greeted already: open another one.", None
+                    )
                 case Got(chunk=chunk):
                     self._credit.got(chunk)
                 case Prompt() | Cancel() | Pause() | Resume() | End() as command:
@@ -195,24 +183,7 @@ class Connection:
                         self._commands.put_nowait(command)
                     except asyncio.QueueFull:
                         said = f"{MAX_COMMANDS} commands wait already: send the next when some are answered."
-                        await self._refuse("busy", said, command.ref)
-
-    async def _next(self) -> AnyClientMessage | None:
-        """The client's next message; None: it was none, and the client is told. Raises WebSocketDisconnect, Closed."""
-        message = await self._socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", OVER))
-        text = message.get("text")
-        if text is None:
-            await self._refuse("bad-json", "Send texts that are JSON: a binary message means nothing here.", None)
-            return None
-        if len(text) > MAX_TEXT:
-            raise Closed(TOO_LARGE, f"A text of more than {MAX_TEXT // 1024} KiB: send less.")
-        try:
-            return CLIENT_MESSAGE.validate_json(text)
-        except ValidationError as error:
-            await self._say(ProblemMessage(ref=_ref_in(text), problem=_explained(error)))
-            return None
+                        await self._wire.refuse("busy", said, command.ref)
 
     async def _carry_out_all(self) -> None:
         """One command after the other, whether or not the client still hears the answers."""
@@ -222,8 +193,8 @@ class Connection:
             try:
                 answer = await self._carry_out(command)
             except Exception as error:
-                answer = ProblemMessage(ref=command.ref, problem=_explained(error))
-            await self._say(answer)
+                answer = ProblemMessage(ref=command.ref, problem=explained(error))
+            await self._wire.say(answer)
             self._commands.task_done()
 
     async def _carry_out(self, command: Command) -> Answer:
@@ -251,7 +222,7 @@ class Connection:
         while True:
             try:
                 async for entry in self._services.timeline.tail(self._sid, cursor):
-                    await self._say(EntryMessage(entry=entry))
+                    await self._wire.say(EntryMessage(entry=entry))
                     cursor = entry.id
                 return
             except RedisError as error:
@@ -264,26 +235,26 @@ class Connection:
             with suppress(RedisError):
                 session = await self._services.timeline.session(self._sid)
                 if session != said:
-                    await self._say(Stats(session=SessionView.of(session)))
+                    await self._wire.say(Stats(session=SessionView.of(session)))
                     said = session
 
     async def _show_fragments(self) -> None:
-        """The video, until the session is over. Raises Closed."""
+        """The video, until the session is over."""
         hub, chunk = self._services.hub, self._hello.after_fragment
         session = await self._services.timeline.session(self._sid)
         if session.status.over and hub.ring(self._sid) is None:
             return
         config = VideoConfig(width=session.width, height=session.height, fps=session.fps)
         init = await self._services.init_segment(config)
-        await self._say(Init(media_type=init.media_type), init.data)
+        await self._wire.say(Init(media_type=init.media_type), init.data)
         while not session.status.over:
             async with hub.watch(session) as ring:
-                while await self._may_send() and (fragment := await ring.next_after(chunk, AHEAD)) is not None:
+                while (fragment := await self._next_fragment(ring, chunk)) is not None:
                     self._credit.spend(fragment.chunk)
                     about_it = FragmentFollows(
                         chunk=fragment.chunk, first_frame=fragment.first_frame, frames=fragment.frames
                     )
-                    await self._say(about_it, fragment.data)
+                    await self._wire.say(about_it, fragment.data)
                     chunk = fragment.chunk
             session = hub.session(self._sid) or session
             with suppress(RedisError):
@@ -291,50 +262,12 @@ class Connection:
             if not session.status.over:
                 await asyncio.sleep(RETRY_SECONDS)  # this process stops watching, or the store is away
 
-    async def _may_send(self) -> bool:
-        """True, once it is. Raises Closed."""
-        try:
-            async with asyncio.timeout(SILENT_SECONDS):
-                await self._credit.wait()
-        except TimeoutError:
-            raise Closed(4408, f"No got came for {SILENT_SECONDS:g} seconds: connect again.") from None
-        return True
+    async def _next_fragment(self, ring: FragmentRing, chunk: int) -> Fragment | None:
+        """What follows a chunk, once one more may be sent; None: nothing will."""
+        await self._credit.wait()
+        return await ring.next_after(chunk, AHEAD)
 
-    async def _say(self, message: AnyServerMessage, data: bytes | None = None) -> None:
-        """A text, with the binary message that belongs to it right behind. Nothing, once the client has left: what it
-        said before is still to be read, and its leaving comes behind that."""
-        async with self._writing:
-            with suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.send_text(message.model_dump_json())
-                if data is not None:
-                    await self._socket.send_bytes(data)
-
-    async def _refuse(self, code: str, detail: str, ref: str | None) -> None:
-        said = errors.make_problem(HTTPStatus.CONFLICT, code, detail)
-        await self._say(ProblemMessage(ref=ref, problem=said))
-
-    async def _close(self, code: int, reason: str) -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):  # the client may have been first
-            cut = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-            await self._socket.close(code, cut)
-
-
-def _explained(error: Exception) -> Problem:
-    said, _ = errors.explain(error)
-    if said.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("a message failed", exc_info=error)
-    return said
-
-
-def _ref(message: AnyClientMessage) -> str | None:
-    return None if isinstance(message, Hello | Got) else message.ref
-
-
-def _ref_in(text: str) -> str | None:
-    """That of a message that is otherwise wrong."""
-    try:
-        ref = json.loads(text)["ref"]
-        ref.encode()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return ref
+    async def _notice_silence(self) -> None:
+        """Raises Closed, for who leaves a fragment without `got` and is not heard by the proxy's pings to be gone."""
+        await self._credit.overdue(SILENT_SECONDS)
+        raise Closed(4408, f"No got came for {SILENT_SECONDS:g} seconds: connect again.")

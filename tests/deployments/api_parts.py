@@ -202,12 +202,19 @@ async def client_of(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def served(parts: Parts) -> AsyncIterator[str]:
+async def served(parts: Parts, ping_seconds: float = 20.0) -> AsyncIterator[str]:
     """The API as a server that runs; gives its host and port."""
     services = parts.services()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         api = build_api(services, no_lifespan)
-        config = uvicorn.Config(api, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            api,
+            lifespan="off",
+            log_level="error",
+            timeout_graceful_shutdown=1,
+            ws_ping_interval=ping_seconds,
+            ws_ping_timeout=ping_seconds,
+        )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
         try:

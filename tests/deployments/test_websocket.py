@@ -298,6 +298,32 @@ async def test_who_never_says_got_is_closed(server: Server, parts: Parts, monkey
     assert "got" in reason
 
 
+async def test_who_leaves_one_fragment_without_a_got_is_closed(
+    server: Server, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "SILENT_SECONDS", 0.1)
+    await parts.make(server.sid, 1)
+    async with server.greeted() as socket:
+        assert (await socket.closed())[0] == 4408
+
+
+async def test_a_client_that_answers_no_ping_is_cut_off(parts: Parts) -> None:
+    async with served(parts, ping_seconds=0.2) as host, httpx.AsyncClient(base_url=f"http://{host}") as http:
+        created = (await http.post("/v1/sessions", json={"prompt": "a ball"})).json()
+        name, port = host.split(":")
+        reader, writer = await asyncio.open_connection(name, int(port))
+        writer.write(
+            f"GET {created['links']['ws']} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        hello = b'{"type": "hello", "fragments": false}'
+        writer.write(bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello)  # a text, masked with zeros
+        async with asyncio.timeout(SECONDS):
+            came = await reader.read()
+        writer.close()
+    assert came.endswith(b"keepalive ping timeout")
+
+
 async def test_a_last_word_is_heard_though_its_client_left(server: Server, parts: Parts) -> None:
     async with server.greeted() as socket:
         await socket.say("prompt", text="it rains")
