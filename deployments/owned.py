@@ -25,8 +25,7 @@ from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 
 MOST_UNPUBLISHED = 2
-MOST_UNPUBLISHED_OFFLINE = 4
-"""Nobody's prompt is late for them, and the device shall never wait for the encoder."""
+"""Two are encoded while a third is made. More of a render would take the encoder's cores from those who watch."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ class Owned:
 
     def job(self, now: float, times: Times) -> Job | None:
         """The next chunk; None while there must not be one."""
-        most = MOST_UNPUBLISHED if self.live else MOST_UNPUBLISHED_OFFLINE
-        if self.over or self.stands or self.unpublished >= most:
+        if self.over or self.stands or self.unpublished >= MOST_UNPUBLISHED:
             return None
         # A live video does not wait for words, but it begins with those that are there; a render follows its script.
         if (not self.live or self.next_chunk == self.first_chunk) and self.plan.holds(self.next_chunk):

@@ -93,11 +93,12 @@ def test_a_session_waits_shorter_for_its_first_viewer_than_for_one_that_left() -
     assert owned(live=False).seconds_left(1e9, limits) == math.inf, "a render needs no viewers"
 
 
-def test_a_session_that_is_over_or_has_enough_waiting_gets_no_chunk() -> None:
-    session = owned(live=False)
-    session.unpublished = 4
+@pytest.mark.parametrize("live", [True, False])
+def test_a_session_that_is_over_or_has_enough_waiting_gets_no_chunk(live: bool) -> None:
+    session = owned(live=live)
+    session.unpublished = 2
     assert session.job(0.0, TIMES) is None
-    session.unpublished = 3
+    session.unpublished = 1
     assert session.job(0.0, TIMES) is not None
     session.over = True
     assert session.job(0.0, TIMES) is None
