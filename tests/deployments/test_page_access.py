@@ -30,13 +30,18 @@ SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clie
 FAINT_TEXTS = """() => {
     const context = Object.assign(document.createElement("canvas"), {width: 1, height: 1})
         .getContext("2d", {willReadFrequently: true});
-    const over = (colors) => {
+    const rgba = (color) => {
         context.clearRect(0, 0, 1, 1);
-        for (const color of colors) {
-            context.fillStyle = color;
-            context.fillRect(0, 0, 1, 1);
-        }
-        return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+        context.fillStyle = color;
+        context.fillRect(0, 0, 1, 1);
+        const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
+        return [r, g, b, a / 255];
+    };
+    const over = (upper, lower) => {
+        const alpha = upper[3] + lower[3] * (1 - upper[3]);
+        if (!alpha) return [0, 0, 0, 0];
+        const mixed = (i) => (upper[i] * upper[3] + lower[i] * lower[3] * (1 - upper[3])) / alpha;
+        return [mixed(0), mixed(1), mixed(2), alpha];
     };
     const light = (rgb) => {
         const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
@@ -47,15 +52,18 @@ FAINT_TEXTS = """() => {
     while (walker.nextNode()) {
         const text = walker.currentNode.textContent.trim();
         const part = walker.currentNode.parentElement;
-        if (!text || part.closest("noscript, :disabled") || !part.checkVisibility({visibilityProperty: true})) continue;
-        const grounds = [];
+        const isShown = part.checkVisibility({visibilityProperty: true, opacityProperty: true});
+        if (!text || part.closest("noscript, :disabled") || !isShown) continue;
+        let [ground, ink] = [[0, 0, 0, 0], rgba(getComputedStyle(part).color)];
         for (let one = part; one; one = one.parentElement) {
-            grounds.unshift(getComputedStyle(one).backgroundColor);
-            if (one.id === "screen") grounds.splice(0, 1, "white"); // a picture may be as bright as that
+            const { backgroundColor, opacity } = getComputedStyle(one);
+            // Where a picture is, it may be as bright as that.
+            const own = rgba(one.id === "screen" ? "white" : backgroundColor);
+            [ground, ink] = [ground, ink].map((layer) => over(layer, own));
+            for (const layer of [ground, ink]) layer[3] *= opacity;
         }
-        const ground = over(["white", ...grounds]);
-        const ink = over([`rgb(${ground})`, getComputedStyle(part).color]);
-        const [low, high] = [light(ground), light(ink)].sort((a, b) => a - b);
+        [ground, ink] = [ground, ink].map((layer) => over(layer, [255, 255, 255, 1]));
+        const [low, high] = [ground, ink].map((color) => light(color.slice(0, 3))).sort((a, b) => a - b);
         const contrast = (high + 0.05) / (low + 0.05);
         faint.push([contrast, text]);
     }
