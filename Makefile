@@ -56,6 +56,7 @@ numbers: .venv/.installed
 	$(BIN)/python benchmarks/seam.py --json --plot docs/seam.png > docs/numbers/seam.json
 	$(BIN)/python benchmarks/serve.py --json > docs/numbers/serve.json
 	$(BIN)/python benchmarks/viewers.py --json > docs/numbers/viewers.json
+	$(BIN)/python benchmarks/simulation.py --json --plot docs/simulation.png > docs/numbers/simulation.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
 numbers-long: .venv/.installed
