@@ -24,7 +24,7 @@ from simulated_pool import EVERYBODY, Pool, Scenario
 from simulator import CHUNK_SECONDS, FPS, Session
 
 COLOURS = {"full": "#2f6fb0", "overload": "#d9792b"}
-FULL, ASKED = 0.92, 1.1
+FULL, ASKED = 0.93, 1.1
 """Load of a device whose slots are all taken, so that it is 0.9 in the mean; and so many are asked for, of those."""
 
 SETTLED = 10
