@@ -29,7 +29,7 @@ from deployments.client_errors import ApiError
 from deployments.service import Service
 from deployments.settings import load_settings
 from report import ROOT, emit, report, reserve_stdout, say, spread
-from service_process import ServiceProcess, part_of, resident_mib, runs
+from running_service import ServiceProcess, part_of, resident_mib, runs
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")

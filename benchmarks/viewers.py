@@ -26,7 +26,7 @@ import httpx
 
 from deployments.session import CHUNK_FRAMES
 from report import emit, report, reserve_stdout, say
-from service_process import Cost, ServiceProcess
+from running_service import Cost, ServiceProcess
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
 PAUSE_SECONDS = 60.0
