@@ -6,6 +6,7 @@ const ENDINGS = {
   unwatched: "Nobody was watching.",
   stopped: "The service was stopped.",
   finished: "It has the length that was asked for.",
+  abandoned: "Nobody was there any more when it began.",
 };
 const PLAYING = {
   connecting: ["connecting", "Waiting for the first picture", ""],
