@@ -27,6 +27,9 @@ COLOURS = {"full": "#2f6fb0", "overload": "#d9792b"}
 FULL, ASKED = 0.93, 1.1
 """Load of a device whose slots are all taken, so that it is 0.9 in the mean; and so many are asked for, of those."""
 
+CUSHION = 0.4
+"""Seconds that the page's player has left to play when the next fragment arrives (deployments/web/player.js)."""
+
 SETTLED = 10
 """Chunks that a session has played before its share of stalls says anything about it."""
 
@@ -46,7 +49,11 @@ def scenarios(sessions: int, replicas: int, seconds: float) -> dict[str, Scenari
 
 
 def results_of(pool: Pool) -> dict[str, Any]:
-    """What the viewers, the queue and the operator saw after the warm-up."""
+    """What the viewers, the queue and the operator saw after the warm-up.
+
+    `late` is what the owner counts. `underruns` are sessions whose players ran dry: late by more, all in all, than the
+    cushion that a player holds.
+    """
     scenario = pool.scenario
     live = [session for _, session in pool.played if session.live and session.published]
     renders = [session.published / scenario.seconds for _, session in pool.played if not session.live]
@@ -74,6 +81,7 @@ def results_of(pool: Pool) -> dict[str, Any]:
         "late_chunks_per_million": round(1e6 * late / chunks, 1),
         "longest_late_seconds": round(max(session.longest_stall for session in live), 3),
         "late_sessions": sum(session.stalls > 0 for session in live),
+        "underruns": sum(session.stalled_seconds > CUSHION for session in live),
         "late_sessions_by_a_frame": sum(session.longest_stall >= 1 / FPS for session in live),
         "stall_share": {
             "n": len(shares),

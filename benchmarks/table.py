@@ -195,10 +195,10 @@ def _simulation(document: dict[str, Any]) -> Rows:
     full, over, taken = results["full"], results["overload"], results["admission"]
     pool = f"simulated, {full['sessions_playing']:,} sessions on {full['replicas']:,} devices"
     load = full["load"]
-    late = f"{full['late_chunks_per_million']:.0f} (longest {1000 * full['longest_late_seconds']:.0f} ms)"
+    late = f"{full['late_chunks_per_million']:.0f}, by {1000 * full['longest_late_seconds']:.0f} ms at most,"
     yield (
-        f"{pool}, load {load['mean']:.2f} ({load['min']:.2f} to {load['max']:.2f}): late of a million chunks",
-        f"{late}; of {full['chunks']:,}, in sessions late by a frame: {full['late_sessions_by_a_frame']}",
+        f"{pool}, load {load['mean']:.2f} ({load['min']:.2f} to {load['max']:.2f}): players that ran dry",
+        f"{full['underruns']} (late at the source: {late} of a million chunks)",
         SIMULATION,
     )
     placing = full["placement_ms"]

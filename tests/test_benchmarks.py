@@ -282,7 +282,7 @@ def test_the_gpu_benchmark_measures_and_verifies_where_there_is_only_torch_and_s
         for decoder in ("wan", "light", "tiny"):
             assert parts[f"{precision}, {decoder} decoder"]["result"]["frames_per_second"] > 0
     for order in ("default", "cudnn_first"):
-        assert parts[f"bfloat16: stages, attention {order}"]["result"]["chunk"]["tflop_per_second"] > 0
+        assert parts[f"bfloat16: stages, attention {order}"]["result"]["chunk"]["tflop"] > 0
     sizes = {parts[f"{name}: build"]["result"]["transformer_parameters"] for name in ("bfloat16", "int8", "fp8")}
     assert len(sizes) == 1
     assert parts["two sessions, alternating"]["result"]["both_are_bit_equal_to_themselves_alone"]
