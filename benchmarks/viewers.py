@@ -268,13 +268,14 @@ def per_viewer(one: dict[str, Any], many: dict[str, Any]) -> dict[str, Any]:
 
 
 async def pause_many(http: httpx.AsyncClient, count: int) -> None:
-    """So many sessions that have begun and are paused. Pausing is asked for at once: a session first makes a chunk."""
+    """So many sessions that have begun and are paused."""
     left = iter(range(count))
 
     async def work() -> None:
         for _ in left:
             session, token = await create(http)
             path = f"/v1/sessions/{session['id']}"
+            await _until(http, path, "live")  # a video that has not begun cannot pause
             (await http.post(f"{path}/pause", headers=token)).raise_for_status()
             await _until(http, path, "paused")
 
