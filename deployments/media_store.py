@@ -93,10 +93,6 @@ class MediaStore:
         """Bytes [start, stop), fewer where the object ends before. Raises NoSuchMedia."""
         return await self._call(self._fs.cat_file, self._at(path), start=start, end=stop)
 
-    async def size(self, path: str) -> int:
-        """Raises NoSuchMedia."""
-        return await self._call(self._fs.size, self._at(path))
-
     async def exists(self, path: str) -> bool:
         return await self._call(self._fs.exists, self._at(path))
 

@@ -63,11 +63,6 @@ class WaitingRoom:
     async def leave(self, sid: str, pace: Pace) -> None:
         await self._redis.zrem(waiting_key(pace), sid)
 
-    async def position(self, sid: str, pace: Pace) -> int | None:
-        """1 is the next to start; None: does not wait."""
-        rank: Any = await self._redis.zrank(waiting_key(pace), sid)
-        return None if rank is None else int(rank) + 1
-
     async def anyone_waiting(self, pace: Pace) -> bool:
         return bool(await self._redis.zcard(waiting_key(pace)))
 
