@@ -10,6 +10,9 @@ Mode = Literal["recache", "keep", "cut", "blend"]
 Pace = Literal["live", "offline"]
 BLEND_SECONDS = 3.0
 """How long a `blend` takes if that is not said."""
+PauseReason = Literal["requested", "unwatched", "stopped", "no-room"]
+"""`unwatched`: nobody watched. `stopped`: the service stopped. `no-room`: its generator went, and no other had room."""
+Relation = Literal["fork", "render"]
 
 
 class Data(BaseModel):
@@ -23,8 +26,53 @@ class _Entry(Data):
     at: int = 0
 
 
+class Parent(Data):
+    """The session whose past a session shares: a `fork` goes on from it, a `render` makes it once more."""
+
+    session: str
+    frame: int = Field(description="A fork's first frame; of a render, how many frames it has.")
+    relation: Relation
+
+
+class BeginStep(Data):
+    """The video begins with this prompt, and this seed."""
+
+    kind: Literal["begin"] = "begin"
+    chunk: Literal[0] = 0
+    text: str
+    seed: int
+
+
+class PromptStep(Data):
+    """A prompt took hold with `chunk`."""
+
+    kind: Literal["prompt"] = "prompt"
+    chunk: int
+    text: str
+    mode: Mode = "recache"
+    blend_seconds: float | None = None
+
+
+class RestoreStep(Data):
+    """Before `chunk` the video was rebuilt as it was before `restored_chunk`. `seed`: with the noise of another one."""
+
+    kind: Literal["restore"] = "restore"
+    chunk: int
+    restored_chunk: int
+    text: str = Field(description="The prompt in force from there on.")
+    seed: int | None = None
+
+
+Step = Annotated[BeginStep | PromptStep | RestoreStep, Field(discriminator="kind")]
+"""What a video is a function of, besides the model: in order of chunks, a restore before a prompt of its chunk."""
+
+
 class SessionCreated(_Entry):
-    """What the session was asked to be; nothing of it changes later but the prompt."""
+    """What the session was asked to be; nothing of it changes later but the prompt.
+
+    A fork's first chunk is the one that begins at `parent.frame`. `past` is what made all before that, and what a
+    render makes once more.
+    """
 
     type: Literal["session.created"] = "session.created"
     prompt: str
@@ -38,7 +86,9 @@ class SessionCreated(_Entry):
     record: bool = Field(False, description="Whether the video is kept, for exports.")
     labels: dict[str, str] = Field({}, description="The caller's, to find sessions by.")
     metadata: dict[str, Any] = Field({}, description="The caller's, kept as they are.")
+    parent: Parent | None = Field(None, description="The session whose past this one shares.")
     warnings: tuple[str, ...] = Field((), description="What the model makes nothing of in the prompt.")
+    past: tuple[Step, ...] = Field((), exclude=True)
 
 
 class PromptRequested(_Entry):
@@ -60,6 +110,13 @@ class PromptCancelRequested(_Entry):
 
 class PauseRequested(_Entry):
     type: Literal["pause.requested"] = "pause.requested"
+
+
+class RewindRequested(_Entry):
+    """Go on as the video was before the chunk that holds `to_frame`, a frame that it has."""
+
+    type: Literal["rewind.requested"] = "rewind.requested"
+    to_frame: int
 
 
 class EndRequested(_Entry):
@@ -131,16 +188,46 @@ class SessionPaused(_Entry):
     chunk: int
     frame: int
     media_seconds: float
+    reason: PauseReason = "requested"
     snapshot: str = Field("", exclude=True)
 
 
-class SessionResumed(_Entry):
-    """The video goes on with `frame`, rebuilt from the snapshot: without a cut, but not bit by bit as it would have."""
+class _Restored(_Entry):
+    """The video goes on with `frame`, rebuilt from a snapshot: without a cut, but not bit by bit as it would have.
 
-    type: Literal["session.resumed"] = "session.resumed"
+    `restored_chunk`: rebuilt as it was before that chunk, which is an earlier one after a rewind, and where newer
+    snapshots are missing or damaged; 0: begun anew, after its first chunk. None: as it was before `chunk`.
+    """
+
     chunk: int
     frame: int
     media_seconds: float
+    restored_chunk: int | None = None
+
+
+class SessionResumed(_Restored):
+    type: Literal["session.resumed"] = "session.resumed"
+
+
+class SessionMoved(_Restored):
+    """Another generator goes on with it. `lost`: the one before is gone. `handed-over`: it has given it up."""
+
+    type: Literal["session.moved"] = "session.moved"
+    cause: Literal["lost", "handed-over"]
+    damaged: tuple[int, ...] = Field((), description="Chunks whose snapshots could not be used.")
+
+
+class SessionRewound(_Restored):
+    """`prompt` was in force before `restored_chunk`, and is again."""
+
+    type: Literal["session.rewound"] = "session.rewound"
+    prompt: str
+
+
+class RewindRefused(_Entry):
+    type: Literal["rewind.refused"] = "rewind.refused"
+    to_frame: int
+    reason: str
 
 
 class PauseRefused(_Entry):
@@ -165,7 +252,7 @@ class SessionFailed(_Entry):
     reason: str
 
 
-Command = PromptRequested | PromptCancelRequested | PauseRequested | EndRequested
+Command = PromptRequested | PromptCancelRequested | PauseRequested | RewindRequested | EndRequested
 Fact = (
     SessionStarting
     | SessionLive
@@ -176,7 +263,10 @@ Fact = (
     | Stalled
     | SessionPaused
     | SessionResumed
+    | SessionMoved
+    | SessionRewound
     | PauseRefused
+    | RewindRefused
     | RecordingFailed
     | SessionEnded
     | SessionFailed

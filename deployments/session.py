@@ -16,6 +16,7 @@ from deployments.entries import (
     Chunk,
     Data,
     Pace,
+    Parent,
     PauseRefused,
     PauseRequested,
     PromptApplied,
@@ -27,8 +28,10 @@ from deployments.entries import (
     SessionEnded,
     SessionFailed,
     SessionLive,
+    SessionMoved,
     SessionPaused,
     SessionResumed,
+    SessionRewound,
     SessionStarting,
 )
 
@@ -103,6 +106,7 @@ class Session(Data):
     record: bool = Field(False, description="Whether the video is kept, for exports.")
     labels: dict[str, str] = Field({}, description="The caller's, to find sessions by.")
     metadata: dict[str, Any] = Field({}, description="The caller's, kept as they are.")
+    parent: Parent | None = Field(None, description="The session whose past this one shares.")
     created_at: int = Field(description="Unix time in milliseconds.")
     frames: int = Field(0, description="Pixel frames generated so far.")
     chunks: int = Field(0, description="Chunks generated so far.")
@@ -110,7 +114,8 @@ class Session(Data):
     stalls: int = Field(0, description="How often a fragment came too late and the clock waited for it.")
     slack_ms: int | None = Field(None, description="How long before it was due the newest fragment was out.")
     generated_ms: int | None = Field(None, description="What the newest chunk took on the device.")
-    reason: str | None = Field(None, description="Why the session ended or failed.")
+    moves: int = Field(0, description="How often another generator took the video over.")
+    reason: str | None = Field(None, description="Why the session is paused, or has ended or failed.")
     snapshot: str | None = Field(None, description="Where a paused session goes on from.", exclude=True)
     pausing: bool = Field(False, description="Whether it was asked to pause and has not yet.", exclude=True)
     waiting_prompts: int = Field(0, description="Prompts that were accepted and still wait.", exclude=True)
@@ -154,10 +159,15 @@ def change_of(entry: AnyEntry | Chunk) -> Change:
             return Change(put={"pausing": "true"})
         case PauseRefused():
             return Change(put=_NOT_PAUSING)
-        case SessionPaused(snapshot=snapshot):
-            return Change(to=SessionState.paused, put={"snapshot": snapshot} | _NOT_PAUSING, release=True)
+        case SessionPaused(snapshot=snapshot, reason=reason):
+            put = {"reason": reason} | ({"snapshot": snapshot} if snapshot else {})
+            return Change(to=SessionState.paused, put=put | _NOT_PAUSING, release=True)
         case SessionResumed():  # also from a pause that was asked for again when it was there already
-            return Change(to=SessionState.live, put=_NOT_PAUSING)
+            return Change(to=SessionState.live, put=_NOT_PAUSING | {"reason": ""})
+        case SessionMoved():
+            return Change(add={"moves": 1})
+        case SessionRewound(prompt=prompt):
+            return Change(put={"prompt": prompt})
         case SessionEnded(reason=reason):
             return Change(to=SessionState.ended, put={"reason": reason}, release=True)
         case SessionFailed(reason=reason):

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from longlive.config import DecoderName
@@ -43,6 +43,15 @@ class Settings(BaseSettings):
         description="Where recordings, thumbnails, exports and paused sessions are kept: a folder or an fsspec URL "
         "(s3://bucket/path) that every machine reaches. Not set: the folder media in data_dir.",
     )
+    snapshots: str | None = Field(
+        None,
+        min_length=1,
+        description="What live sessions go on from when their generator dies: a Redis without persistence, "
+        "or an fsspec URL, that every machine reaches. Not set: a second Redis of our own, in memory alone.",
+    )
+    snapshot_mib: int = Field(
+        64, ge=1, description="Memory for the past of each session, in MiB: how far back one can rewind and fork."
+    )
     model: str = Field("tiny", min_length=1, description="A preset, or a folder with a model.")
     weights: Path | None = Field(
         None, description="Folder with the files of the presets (docs/models.md). Not set: ~/.cache/longlive."
@@ -53,6 +62,16 @@ class Settings(BaseSettings):
         description="float32, bfloat16, int8, int8-weight or fp8. Not set: the faster one of the first two here.",
     )
     generators: Replicas = Field(1, description="Generator replicas; each owns a device or a core.")
+    min_generators: int | None = Field(
+        None, ge=0, le=64, description="With no sessions as few generators as this; 0 is possible. Not set: generators."
+    )
+    max_generators: Replicas | None = Field(
+        None, description="With many sessions as many generators as this. Not set: generators."
+    )
+    ingresses: Replicas = Field(1, description="Replicas that answer HTTP; with two, clients outlive the loss of one.")
+    operator_token: SecretStr | None = Field(
+        None, min_length=16, description="For `longlive drain`. Not set: made, and kept in data_dir/operator-token."
+    )
     video_encoders: Replicas = Field(1, description="Video encoder replicas.")
     slots: int | None = Field(
         None,
@@ -63,7 +82,7 @@ class Settings(BaseSettings):
     unwatched_seconds: float = Field(
         60.0,
         gt=0,
-        description="A session that nobody watches for so long ends; one that nobody ever watched, after 30 s at most.",
+        description="A session that nobody watches for so long pauses; one nobody ever watched, after 30 s at most.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
@@ -74,6 +93,19 @@ class Settings(BaseSettings):
                 "with REDIS_URL and a store nothing is kept in the data directory: unset it, or one of them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_range_of_generators(self) -> Self:
+        least, most = self.generator_range
+        if not least <= self.generators <= most:
+            raise ValueError(f"generators must be from min_generators to max_generators, not {self.generators}")
+        return self
+
+    @property
+    def generator_range(self) -> tuple[int, int]:
+        """How few and how many generators there may be."""
+        least = self.generators if self.min_generators is None else self.min_generators
+        return least, self.generators if self.max_generators is None else self.max_generators
 
     @property
     def store_url(self) -> str:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from deployments import inbox
 from deployments.entries import ENTRY, AnyEntry, Chunk, Command, Fact, PromptRequested, SessionCreated
-from deployments.session import Change, IllegalTransition, Session, SessionState, change_of
+from deployments.session import Change, IllegalTransition, Session, SessionState, change_of, chunk_at
 from deployments.store import (
     SESSION_INDEX,
     BadCursor,
@@ -63,7 +63,9 @@ class Timeline:
 
         Have it claimed or `keep` it within CLAIM_SECONDS, or it is forgotten. Raises SessionExists.
         """
-        state = {"id": sid, "status": SessionState.queued.value, "chunks": "0", "frames": "0", "stalls": "0"}
+        past = entry.parent.frame if entry.parent and entry.parent.relation == "fork" else 0
+        counted = {"chunks": str(chunk_at(past)), "frames": str(past), "stalls": "0"}
+        state = {"id": sid, "status": SessionState.queued.value} | counted
         asked = entry.model_dump_json(exclude={*_STAMP, "type", "prompt", "warnings"})
         first = await self._append(
             sid, entry, Change(put=state | {"prompt": entry.prompt, "created": asked}), create=True
