@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 STEP = 0.05
 """Differences in room that do not count."""
@@ -34,6 +35,17 @@ class Refusal:
 
     replica: str
     retry_after_s: int
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """A session that `owner` holds, or held, shall be taken from it: the lease of that one counts for nothing.
+
+    An `owner` of "" is nobody: the session is taken only if its lease has run out.
+    """
+
+    owner: str
+    cause: Literal["lost", "handed-over"]
 
 
 @dataclass(frozen=True)
