@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 LOAD = 0.8
 """Share of the device's time that may be promised; the rest is for what varies and for prompt switches."""
@@ -16,6 +17,7 @@ OFFLINE_SLOTS = 4
 MEMORY = 0.9
 """Share of the free memory that may be promised; the rest is for gaps between blocks and for what nobody measured."""
 
+MOST_MORE = 64
 _ROUNDING = 1e-9
 
 
@@ -69,6 +71,13 @@ def free(capacity: Capacity, taken: Sequence[Demand]) -> float:
     with room for two.
     """
     return _left(capacity, [*taken, Demand(capacity.fps)])
+
+
+def more(capacity: Capacity, taken: Sequence[Demand]) -> int:
+    """How many further live sessions of the model's frame rate would be admitted, at most MOST_MORE."""
+    ask = Demand(capacity.fps)
+    coming = takewhile(lambda count: admits(capacity, [*taken, *[ask] * (count - 1)], ask), range(1, MOST_MORE + 1))
+    return max(coming, default=0)
 
 
 def _left(capacity: Capacity, sessions: Sequence[Demand]) -> float:

@@ -75,6 +75,11 @@ class Generator:
         """The room for one more session, as `admission.free` says it: below 0 there is none."""
         return -1.0 if self._closed else admission.free(self._capacity(), self._demands())
 
+    @property
+    def more(self) -> int:
+        """How many further sessions it would take now."""
+        return 0 if self._closed else admission.more(self._capacity(), self._demands())
+
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
         try:

@@ -17,6 +17,7 @@ from deployments.admission import (
     free,
     measure_chunk_seconds,
     memory_slots,
+    more,
     retry_after_seconds,
 )
 
@@ -127,3 +128,14 @@ def test_a_refused_client_comes_back_when_the_next_unwatched_session_would_end()
     assert retry_after_seconds([55.0]) == 10
     assert retry_after_seconds([-1.0]) == 1
     assert retry_after_seconds([]) == 10
+
+
+def test_how_many_more_fit_is_what_would_be_admitted_one_after_the_other() -> None:
+    device = Capacity(0.1, fps=16, frames=12, memory_slots=9)
+    taken: list[Demand] = []
+    told = more(device, taken)
+    while admits(device, taken, Demand(16)):
+        assert more(device, taken) == told - len(taken)
+        taken.append(Demand(16))
+    assert told == len(taken) > 1
+    assert more(Capacity(0.1, fps=16, frames=12, slots=3), [Demand(2)] * 3) == 0
