@@ -1,0 +1,78 @@
+"""What a video is a function of, read off its timeline: its beginning, its prompts, and where it was rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from deployments.entries import (
+    AnyEntry,
+    BeginStep,
+    PromptApplied,
+    PromptRequested,
+    PromptStep,
+    RestoreStep,
+    SessionCreated,
+    SessionMoved,
+    SessionResumed,
+    SessionRewound,
+    Step,
+)
+from deployments.session import chunk_at
+
+
+def steps_of(entries: Iterable[AnyEntry]) -> tuple[Step, ...]:
+    """Of a session's whole timeline so far. Those of a fork begin with the past that it shares, as does a render's.
+
+    A render is made anew from its first chunk where it is interrupted, so that it is rebuilt only where the original
+    was: it has its own prompts, and the other steps of its past.
+    """
+    steps: list[Step] = []
+    blends: dict[str, float | None] = {}
+    render = False
+    for entry in entries:
+        match entry:
+            case SessionCreated():
+                render = entry.parent is not None and entry.parent.relation == "render"
+                steps += _beginning(entry)
+            case PromptRequested():
+                blends[entry.prompt_id] = entry.blend_seconds
+            case PromptApplied(chunk=chunk, text=text, mode=mode):
+                blend = blends.get(entry.prompt_id)
+                steps.append(PromptStep(chunk=chunk, text=text, mode=mode, blend_seconds=blend))
+            case SessionMoved() | SessionResumed() | SessionRewound() if entry.chunk and not render:
+                restored = entry.chunk if entry.restored_chunk is None else entry.restored_chunk
+                text = entry.prompt if isinstance(entry, SessionRewound) else steps[-1].text
+                steps.append(RestoreStep(chunk=entry.chunk, restored_chunk=restored, text=text))
+    return tuple(sorted(steps, key=_place)) if render else tuple(steps)
+
+
+def steps_before(steps: Sequence[Step], chunk: int) -> tuple[Step, ...]:
+    """What made the video as it was before a chunk: rebuilt for it, but still without a prompt that came with it."""
+    return tuple(step for step in steps if _place(step) < (chunk, _PROMPT))
+
+
+def prompt_before(steps: Sequence[Step], chunk: int) -> str:
+    """The prompt in force before a chunk."""
+    return steps_before(steps, chunk)[-1].text
+
+
+def seed_of(steps: Sequence[Step]) -> int:
+    """That of the newest noise."""
+    return next(step.seed for step in reversed(steps) if not isinstance(step, PromptStep) and step.seed is not None)
+
+
+def _beginning(created: SessionCreated) -> Sequence[Step]:
+    parent, past = created.parent, created.past
+    if parent is None or not past:
+        return [BeginStep(text=created.prompt, seed=created.seed)]
+    if parent.relation == "render":
+        return [step for step in past if not isinstance(step, PromptStep)]
+    chunk, seed = chunk_at(parent.frame), None if seed_of(past) == created.seed else created.seed
+    return [*past, RestoreStep(chunk=chunk, restored_chunk=chunk, text=created.prompt, seed=seed)]
+
+
+_PROMPT = 1
+
+
+def _place(step: Step) -> tuple[int, int]:
+    return step.chunk, _PROMPT if isinstance(step, PromptStep) else 0
