@@ -100,6 +100,14 @@ class MediaStore:
         """The objects of a folder such as `{session}/recording`, sorted; none if it does not exist."""
         return await self._call(self._list, self._at(folder))
 
+    async def sizes(self, folder: str) -> dict[str, int]:
+        """The objects of a folder, each with its size in bytes; none if it does not exist."""
+        return await self._call(self._sizes, self._at(folder))
+
+    async def copy(self, path: str, target: str) -> None:
+        """Have at `target` what is at `path`, by the store itself where it can. Raises NoSuchMedia."""
+        await self._call(self._copy, self._at(path), self._at(target))
+
     async def delete(self, path: str) -> None:
         """Repeatable."""
         await self._call(self._delete, self._at(path))
@@ -151,6 +159,17 @@ class MediaStore:
             return []
         names = (str(path).rstrip("/").rpartition("/")[2] for path in found)
         return sorted(name for name in names if _NAME.fullmatch(name))
+
+    def _sizes(self, folder: str) -> dict[str, int]:
+        try:
+            found = self._fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return {}
+        sizes = {str(info["name"]).rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in found}
+        return {name: size for name, size in sizes.items() if _NAME.fullmatch(name)}
+
+    def _copy(self, source: str, target: str) -> None:
+        self._replace(target, lambda temporary: self._fs.cp_file(source, temporary))
 
     def _idle(self, target: str) -> float:
         # One listing tells all: to ask for each object would be a request for each.

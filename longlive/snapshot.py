@@ -195,6 +195,23 @@ class Snapshot:
             raise SnapshotError(f"{len(wrong)} parts of the snapshot are not what they were; take an earlier one")
         return Snapshot(head, {name: complete[name] for name in names})
 
+    def pack_part(self, name: str) -> bytes:
+        """One part as bytes, for `unpack_part`; whether they are whole is seen when a head is unpacked with it."""
+        from safetensors.torch import save
+
+        return save({name: self.parts[name]})
+
+    @staticmethod
+    def unpack_part(data: bytes) -> Mapping[str, Tensor]:
+        """The part and its name. Raises SnapshotError."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            return load(data)
+        except (ValueError, SafetensorError, KeyError) as error:
+            raise SnapshotError(f"a part of the snapshot is damaged ({error}); take an earlier one") from error
+
     def save(self, path: Path) -> None:
         """Writes a file that holds every part, in one step. Raises OSError."""
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # another process may write the same file
