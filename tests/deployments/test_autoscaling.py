@@ -43,11 +43,11 @@ def test_a_large_pool_shrinks_only_with_a_margin() -> None:
 
 
 def test_what_a_pool_wants_does_not_change_once_it_has_it() -> None:
-    for sessions in range(40):
+    for sessions in range(1, 40):
         for current in range(1, 12):
-            wanted = max(1, replicas_for(Pool(_spread(sessions, current)), current))
-            if wanted > current:  # grown at once, it would neither grow again nor shrink
-                assert replicas_for(Pool(_spread(sessions, wanted)), wanted) == wanted
+            wanted = replicas_for(_spread(sessions, current), current)
+            if wanted > current:  # it neither grows again nor shrinks
+                assert replicas_for(_spread(sessions, wanted), wanted) == wanted
 
 
 @pytest.mark.parametrize("drained", [1, 2])
@@ -72,8 +72,7 @@ def test_serve_hands_over_what_the_replicas_tell() -> None:
     assert Autoscaling()(SimpleNamespace(raw_metrics=None, target_num_replicas=0)) == (0, {})
 
 
-def _spread(sessions: int, replicas: int) -> list[Room]:
-    """So many sessions in replicas of four; more than fit are in the first."""
+def _spread(sessions: int, replicas: int) -> Pool:
+    """So many sessions in replicas of four; more than fit wait."""
     counts = [min(4, max(0, sessions - 4 * number)) for number in range(replicas)]
-    counts[0] += sessions - sum(counts)
-    return [Room(count, max(0, 4 - count)) for count in counts]
+    return Pool([Room(count, 4 - count) for count in counts], waiting=sessions - sum(counts))
