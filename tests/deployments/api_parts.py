@@ -8,6 +8,8 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
 
 import httpx
 import uvicorn
@@ -15,6 +17,7 @@ from fastapi import FastAPI
 from redis_store import Store
 
 from deployments.api.build import build_api
+from deployments.api.document import document
 from deployments.api.services import Services
 from deployments.calls import PartDown
 from deployments.entries import (
@@ -175,15 +178,20 @@ async def no_lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
+@cache
+def _described() -> dict[str, Any]:
+    """Methods by what matches their path. It is served as it is (a test), and costs more than most tests."""
+    return {re.sub(r"{\w+}", "[^/]+", path): methods for path, methods in document()["paths"].items()}
+
+
 @asynccontextmanager
 async def client_of(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a network. Each answer must be one that the API's description knows."""
     services = parts.services()
     api = build_api(services, no_lifespan)
-    described = {re.sub(r"{\w+}", "[^/]+", path): methods for path, methods in api.openapi()["paths"].items()}
 
     async def is_described(answer: httpx.Response) -> None:
-        for path, methods in described.items():
+        for path, methods in _described().items():
             if re.fullmatch(path, answer.request.url.path) and answer.request.method.lower() in methods:
                 documented = methods[answer.request.method.lower()]["responses"]
                 assert str(answer.status_code) in documented, f"{answer.status_code} is not described"
