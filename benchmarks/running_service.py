@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ PARTS = {
     "ingress": "ServeReplica:longlive:Ingress",
     "generators": "ServeReplica:longlive:Generator",
     "encoder": "ServeReplica:longlive:VideoEncoder",
+    "text_encoder": "ServeReplica:longlive:TextEncoder",
+    "controller": "ray::ServeController",
     "redis": "redis-server",
 }
 """What the command line of each part holds."""
@@ -30,10 +33,12 @@ class ServiceProcess:
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         command = [str(Path(sys.executable).with_name("longlive")), "serve", "--port", str(port), "--model", model]
+        self._process = self._start([*command, "--data-dir", str(folder / "data")])
+
+    def _start(self, command: Sequence[str], pipes: bool = False) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, "--data-dir", str(folder / "data")], stdout=log, stderr=subprocess.STDOUT, process_group=0
-            )
+            stdin, stdout = (subprocess.PIPE, subprocess.PIPE) if pipes else (None, log)
+            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=log, process_group=0)
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
