@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import av
 import httpx
 
 from chaos_figures import Arrival, Faults, frame_numbers, number_faults, time_gaps
@@ -42,8 +43,10 @@ class Recording:
         return number_faults(self.numbers)
 
     def frames(self, fps: int) -> list[int]:
-        """The place of each picture in media time, decoded from start to end."""
-        return frame_numbers(self.init + b"".join(a.data for a in self.arrivals), fps) if self.arrivals else []
+        """The place of each picture in media time, decoded from start to end; none of what is no video."""
+        with contextlib.suppress(av.FFmpegError):
+            return frame_numbers(self.init + b"".join(arrival.data for arrival in self.arrivals), fps)
+        return []
 
     def time_gaps(self, frames: Sequence[int]) -> int:
         """Where these pictures do not follow one another, but for those of fragments that never came.

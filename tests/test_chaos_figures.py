@@ -1,4 +1,4 @@
-"""What the chaos benchmark says of viewers: where they stood still, what they missed, and whose writes came too late."""
+"""What the chaos benchmark says of viewers: where they stood still, what they missed, whose writes came too late."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from chaos_figures import (
     back_after,
     crowd,
     differing,
-    frame_numbers,
     longest_gap,
     number_faults,
     quantiles_of,
@@ -106,9 +105,10 @@ def test_media_time_that_comes_again_is_a_fault_of_the_timestamps() -> None:
     assert repeated.faults().repeated == 1
 
 
-def test_what_is_no_video_is_an_error_and_not_an_empty_one() -> None:
-    with pytest.raises(OSError, match="Invalid data"):
-        frame_numbers(b"no video", FPS)
+def test_of_what_cannot_be_decoded_every_picture_is_missing() -> None:
+    broken = recording(0, 1)
+    broken.init = b"no start of a video"
+    assert broken.time_gaps(broken.frames(FPS)) == 21
 
 
 def test_an_append_of_an_older_owner_is_one_that_is_not_above_the_last() -> None:
