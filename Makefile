@@ -27,8 +27,9 @@ setup: .venv/.installed chromium hls-js
 serve: .venv/.installed
 	@exec $(BIN)/longlive serve $(ARGS)
 
+# Two processes, because half of the tests wait for a service that they share: one has those, the other the rest.
 test: setup lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-slow: setup
 	$(BIN)/pytest -m slow

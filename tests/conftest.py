@@ -10,6 +10,14 @@ from longlive.pipeline import load_model
 from tests.support import make_untrained_model
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the service is for one of the processes of `make test`, so that there is one service."""
+    for item in items:
+        if "service" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("service"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Two threads on two busy cores are slower than one, and results depend on the number."""
