@@ -46,6 +46,8 @@ class TakeOver:
 
     owner: str
     cause: Literal["lost", "handed-over"]
+    fence: int = 0
+    """The highest that was seen of the session: Redis may have lost its newest writes, and its viewers see no lower."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,28 @@ class Placement:
         return cls(sid, pin, tuple(filter(None, excluded.split(","))))
 
 
-def rank(placement: Placement, free: Mapping[str, float]) -> list[str]:
+@dataclass(frozen=True)
+class Stay:
+    """What decides how long a replica stays where there are too many: Serve stops those off the head node first, of
+    them those with the fewest `neighbours` on their node, of them the newest. `started` is unix time in seconds."""
+
+    head: bool
+    neighbours: int
+    started: float
+
+    @property
+    def order(self) -> tuple[bool, int, float]:
+        """The greater the longer."""
+        return self.head, self.neighbours, -self.started
+
+
+def rank(placement: Placement, free: Mapping[str, float], stays: Mapping[str, Stay] | None = None) -> list[str]:
     """The replicas a call may go to, at most DRAWN, best first.
 
     `free` tells the room of each live replica (`admission.free`). Of a few that have room, drawn by the session's id,
     the one with the most is best: what is known is up to a second old, and the best of all would get every session
-    that starts in it. Raises ReplicaGone or NoReplicaLeft.
+    that starts in it. With `stays` those are best that stay longest, so that the others become empty. Raises
+    ReplicaGone or NoReplicaLeft.
     """
     if placement.pin:
         if placement.pin not in free:
@@ -81,5 +99,7 @@ def rank(placement: Placement, free: Mapping[str, float]) -> list[str]:
     if not left or len(placement.excluded) >= TRIES:
         raise NoReplicaLeft(placement.sid)
     candidates = [replica for replica in left if free[replica] >= 0] or left
+    if stays is not None:
+        return sorted(candidates, key=lambda replica: stays[replica].order, reverse=True)[:DRAWN]
     drawn = random.Random(placement.sid).sample(candidates, min(DRAWN, len(candidates)))
     return sorted(drawn, key=lambda replica: -(free[replica] // STEP))

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from deployments.placement import DRAWN, TRIES, NoReplicaLeft, Placement, ReplicaGone, rank
+from deployments.placement import DRAWN, TRIES, NoReplicaLeft, Placement, ReplicaGone, Stay, rank
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,22 @@ def test_sessions_that_start_at_the_same_moment_do_not_all_go_to_the_best_of_man
 def test_a_session_has_the_same_order_wherever_it_is_asked_for() -> None:
     free = {f"r{n}": 0.5 for n in range(50)}
     assert rank(Placement("s1"), free) == rank(Placement("s1"), free) != rank(Placement("s2"), free)
+
+
+def test_where_replicas_come_and_go_sessions_are_packed_onto_those_that_stay_longest() -> None:
+    stays = {
+        "head, new": Stay(head=True, neighbours=2, started=9.0),
+        "head, old": Stay(head=True, neighbours=2, started=1.0),
+        "alone": Stay(head=False, neighbours=1, started=2.0),
+        "crowded": Stay(head=False, neighbours=3, started=8.0),
+    }
+    free = dict.fromkeys(stays, 0.5)
+    assert rank(Placement("s1"), free, stays) == ["head, old", "head, new", "crowded", "alone"]
+    assert rank(Placement("s1"), free | {"head, old": -0.1}, stays) == ["head, new", "crowded", "alone"]
+    assert rank(Placement("s1", excluded=("head, new",)), free | {"head, old": -0.1}, stays) == ["crowded", "alone"]
+    assert rank(Placement("s1", pin="alone"), free, stays) == ["alone"]
+
+
+def test_of_many_that_stay_a_few_are_asked() -> None:
+    stays = {f"r{n:03}": Stay(head=False, neighbours=1, started=float(n)) for n in range(100)}
+    assert rank(Placement("s1"), dict.fromkeys(stays, 0.5), stays) == [f"r{n:03}" for n in range(DRAWN)]
