@@ -86,14 +86,17 @@ def pool_in(metrics: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Pool:
         Room(round(count), round(more.get(replica, 0)), bool(accepting.get(replica, 1)))
         for replica, count in sessions.items()
     ]
-    return Pool(rooms, round(max(newest("waiting").values(), default=0)))
+    waiting = round(max(newest("waiting").values(), default=0))
+    refused = [newest("refused").get(replica, 0) for replica in sessions if accepting.get(replica, 1)]
+    return Pool(rooms, max(waiting, int(bool(refused) and min(refused) > 0)))  # who was refused by all has no place
 
 
-def stats(room: Room, waiting: int) -> dict[str, float]:
-    """What a replica tells Serve: `record_autoscaling_stats`."""
+def stats(room: Room, waiting: int, *, refused: bool) -> dict[str, float]:
+    """What a replica tells Serve. `waiting`: in the queues. `refused`: it has refused a session a moment ago."""
     return {
         "sessions": room.sessions,
         "more": room.more,
         "accepting": float(room.accepting),
         "waiting": waiting,
+        "refused": float(refused),
     }

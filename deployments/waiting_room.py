@@ -66,6 +66,10 @@ class WaitingRoom:
     async def anyone_waiting(self, pace: Pace) -> bool:
         return bool(await self._redis.zcard(waiting_key(pace)))
 
+    async def count(self) -> int:
+        """How many wait, of every pace."""
+        return sum([int(await self._redis.zcard(waiting_key(pace))) for pace in _PACES])
+
     async def run(self, take: Take, give_up: GiveUp, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         """Serve the queues until cancelled. Empty ones cost one read each `pause_seconds`."""
         task = asyncio.current_task()

@@ -59,7 +59,7 @@ def test_a_replica_that_does_not_accept_is_replaced(drained: int) -> None:
 
 
 def test_serve_hands_over_what_the_replicas_tell() -> None:
-    told = {"a": stats(FULL, 2), "b": stats(Room(0, 0, accepting=False), 3)}
+    told = {"a": stats(FULL, 2, refused=True), "b": stats(Room(0, 0, accepting=False), 3, refused=False)}
     metrics = {
         name: {
             replica: [SimpleNamespace(value=99), SimpleNamespace(value=said[name])] for replica, said in told.items()
@@ -70,6 +70,15 @@ def test_serve_hands_over_what_the_replicas_tell() -> None:
     context = SimpleNamespace(raw_metrics=metrics, target_num_replicas=2)
     assert Autoscaling()(context) == (replicas_for(pool_in(metrics), 2), {})
     assert Autoscaling()(SimpleNamespace(raw_metrics=None, target_num_replicas=0)) == (0, {})
+
+
+def test_a_session_that_every_replica_has_refused_counts_as_one_that_waits() -> None:
+    def waiting(*refused: bool) -> int:
+        told = [stats(HALF, 0, refused=each) for each in refused]
+        series = {name: {n: [SimpleNamespace(value=said[name])] for n, said in enumerate(told)} for name in told[0]}
+        return pool_in(series).waiting
+
+    assert [waiting(True, True), waiting(True, False), waiting(False)] == [1, 0, 0]
 
 
 def _spread(sessions: int, replicas: int) -> Pool:

@@ -62,7 +62,10 @@ async def test_a_position_counts_from_one_and_follows_who_leaves(store: Store) -
     assert not await room.anyone_waiting("live")
     assert [await room.enter(sid, "live") for sid in "zya"] == [1, 2, 3]
     assert await room.anyone_waiting("live")
+    assert await room.enter("o", "offline") == 1
+    assert await room.count() == 4
     await room.leave("z", "live")
+    assert await room.count() == 3
     assert [await position(store, sid) for sid in "zya"] == [None, 1, 2]
 
 
