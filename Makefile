@@ -27,9 +27,8 @@ setup: .venv/.installed chromium hls-js
 serve: .venv/.installed
 	@exec $(BIN)/longlive serve $(ARGS)
 
-# Two processes, because half of the tests wait for a service that they share: one has those, the other the rest.
 test: setup lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/python scripts/run_tests.py
 
 test-slow: setup
 	$(BIN)/pytest -m slow

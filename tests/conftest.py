@@ -10,12 +10,12 @@ from longlive.pipeline import load_model
 from tests.support import make_untrained_model
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the service is for one of the processes of `make test`, so that there is one service."""
+    """Mark what has the fixture `service`: scripts/run_tests.py has a process for it, for there is one service."""
     for item in items:
         if "service" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("service"))
+            item.add_marker("service")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -195,7 +195,7 @@ async def test_a_slow_network_skips_instead_of_lagging_and_says_so(watcher: Watc
     await watcher.status("^Live $")
 
 
-@pytest.mark.xdist_group("service")
+@pytest.mark.service
 @pytest.mark.timeout(600)  # the service starts twice
 async def test_a_service_that_is_restarted_under_the_page_is_found_again(tmp_path: Path) -> None:
     service = ServiceProcess(tmp_path)
