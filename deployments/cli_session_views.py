@@ -18,12 +18,15 @@ from deployments.entries import (
     PromptRequested,
     PromptScheduled,
     RecordingFailed,
+    RewindRefused,
     SessionCreated,
     SessionEnded,
     SessionFailed,
     SessionLive,
+    SessionMoved,
     SessionPaused,
     SessionResumed,
+    SessionRewound,
     SessionStarting,
     Stalled,
 )
@@ -80,9 +83,14 @@ def entry_line(entry: AnyEntry) -> str | None:
         case SessionPaused() | SessionResumed():
             word = "paused" if isinstance(entry, SessionPaused) else "goes on"
             return f"{word} at {entry.media_seconds:.2f} s, frame {entry.frame}"
+        case SessionMoved():
+            why = "its generator is gone" if entry.cause == "lost" else "its generator has handed it over"
+            return f"moved at {entry.media_seconds:.2f} s, frame {entry.frame}: {why}"
+        case SessionRewound():
+            return f"rewound at {entry.media_seconds:.2f} s, frame {entry.frame}: {readable(entry.prompt)}"
         case SessionStarting() | SessionLive():
             return entry.type.removeprefix("session.")
-        case SessionEnded() | SessionFailed() | PauseRefused() | RecordingFailed():
+        case SessionEnded() | SessionFailed() | PauseRefused() | RewindRefused() | RecordingFailed():
             return f"{entry.type.removeprefix('session.').replace('.', ' ')}: {readable(entry.reason)}"
         case _:
             return None
@@ -108,6 +116,7 @@ def session_table(session: Session) -> Table:
     table = Table(box=None, show_header=False)
     recorded = " recorded" if session.record else ""
     late = f"{session.stalls} stalls" + (f", {session.slack_ms} ms early" if session.slack_ms is not None else "")
+    parent = session.parent
     rows: dict[str, str | Text] = {
         "session": session.id,
         "status": _status(session),
@@ -116,6 +125,7 @@ def session_table(session: Session) -> Table:
         "prompt": readable(session.prompt),
         "video": f"{session.media_seconds:.1f} s, {session.frames} frames{recorded}",
         "picture": f"{session.width}x{session.height}, {session.fps} fps, {session.model}, seed {session.seed}",
+        "from": f"{parent.relation} of {parent.session}, frame {parent.frame}" if parent else "",
         "pace": f"{session.pace}" + (f", ends at {session.max_seconds:g} s" if session.max_seconds else ""),
         "in time": late if session.pace == "live" else "",
         "labels": _labels(session),

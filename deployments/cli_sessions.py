@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deployments.cli_input import WrongInput
+from deployments.cli_session_calls import (
+    URL,
+    IdArgument,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    plain,
+    print_json,
+    service,
+    steering,
+    tell,
+    tell_created,
+    users_words,
+)
 from deployments.cli_session_input import json_object, labels_of, size_of, timed_prompt, when
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from deployments.client import Client, SessionHandle
     from deployments.client_calls import SessionOptions
-    from deployments.session import Session
 
-URL = "http://127.0.0.1:8000"
-PATIENCE = 3.0  # whoever types waits for an answer, or for the word that there is none
 WAIT_SECONDS = 60.0
 OVER_SECONDS = 1.0  # a state that is read without a token may be a moment old
 
@@ -41,13 +47,6 @@ class Status(StrEnum):
 
 sessions_app = typer.Typer(rich_markup_mode=None, help="Begin, steer, watch and keep videos of a running service.")
 
-UrlOption = Annotated[str, typer.Option("--url", help="Where the service is.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-TokenOption = Annotated[
-    str | None, typer.Option("--token", help="What steers it, if it was created elsewhere: its control_token.")
-]
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The session.")]
-
 
 @sessions_app.command("list")
 def list_sessions(
@@ -61,10 +60,10 @@ def list_sessions(
 ) -> None:
     """Sessions, newest first; those that are over are kept for a day."""
     labels = labels_of(label)
-    with _service(url) as client:
+    with service(url) as client:
         found = list(client.sessions(status or (), labels))
     if as_json:
-        print(json.dumps({"data": [_plain(view) for view in found]}, indent=2))
+        print(json.dumps({"data": [plain(view) for view in found]}, indent=2))
         return
     from rich.console import Console
 
@@ -111,28 +110,20 @@ def create(
         options["queue"] = True
     if metadata is not None:
         options["metadata"] = json_object(metadata)
-    with _service(url) as client:
+    with service(url) as client:
         created = client.create(prompt, **options).created
     assert created is not None
-    _remember(created.id, created.control_token)
-    if as_json:
-        _print(created)
-        return
-    from deployments.cli_session_views import readable, session_line
-
-    print(session_line(created))
-    for warning in created.warnings:
-        print(readable(warning), file=sys.stderr)
+    tell_created(created, as_json)
 
 
 @sessions_app.command()
 def show(sid: IdArgument, url: UrlOption = URL, as_json: JsonOption = False) -> None:
     """A session and what became of its prompts."""
-    with _service(url) as client:
+    with service(url) as client:
         session = client.session(sid)
         view, prompts = session.state(), session.prompts()
     if as_json:
-        print(json.dumps(_plain(view) | {"prompts": [_plain(receipt) for receipt in prompts]}, indent=2))
+        print(json.dumps(plain(view) | {"prompts": [plain(receipt) for receipt in prompts]}, indent=2))
         return
     from rich.console import Console
 
@@ -165,11 +156,11 @@ def prompt(
     """Change what a video shows, now or later."""
     if at is not None and at_frame is not None:
         raise WrongInput("--at and --at-frame are two ways to say when; give one of them")
-    with _steering(url, sid, token) as session:
+    with steering(url, sid, token) as session:
         accepted = session.prompt(text, when(at, at_frame), mode, blend_seconds)
         receipt = session.wait_applied(accepted.prompt_id) if wait else accepted
     if as_json:
-        _print(receipt)
+        print_json(receipt)
         return
     from deployments.cli_session_views import readable, receipt_line
 
@@ -187,10 +178,10 @@ def cancel(
     as_json: JsonOption = False,
 ) -> None:
     """Take back a prompt that still waits for its time."""
-    with _steering(url, sid, token) as session:
+    with steering(url, sid, token) as session:
         receipt = session.cancel(prompt_id)
     if as_json:
-        _print(receipt)
+        print_json(receipt)
         return
     from deployments.cli_session_views import receipt_line
 
@@ -200,16 +191,16 @@ def cancel(
 @sessions_app.command()
 def pause(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_json: JsonOption = False) -> None:
     """Have a video stand still, and free its generator for others."""
-    with _steering(url, sid, token) as session:
+    with steering(url, sid, token) as session:
         session.pause()
-        _tell(session.wait("paused", timeout=WAIT_SECONDS), as_json)
+        tell(session.wait("paused", timeout=WAIT_SECONDS), as_json)
 
 
 @sessions_app.command()
 def resume(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_json: JsonOption = False) -> None:
     """Have a paused video go on where it stopped."""
-    with _steering(url, sid, token) as session:
-        _tell(session.resume(), as_json)
+    with steering(url, sid, token) as session:
+        tell(session.resume(), as_json)
 
 
 @sessions_app.command()
@@ -218,7 +209,7 @@ def end(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_jso
     from deployments.client_errors import ApiError, NotInTime
     from deployments.control_tokens import ControlTokens
 
-    with _steering(url, sid, token) as session:
+    with steering(url, sid, token) as session:
         try:
             session.end()
             over = session.wait("ended", "failed", timeout=WAIT_SECONDS)
@@ -228,7 +219,7 @@ def end(sid: IdArgument, token: TokenOption = None, url: UrlOption = URL, as_jso
             except NotInTime:
                 raise refused from None
     ControlTokens().forget(sid)
-    _tell(over, as_json)
+    tell(over, as_json)
 
 
 @sessions_app.command()
@@ -246,10 +237,10 @@ def watch(
 
     if out is not None:
         _require_folder(out)
-    with _service(url) as client:
+    with service(url) as client:
         client.session(sid).state()  # a wrong name, or no service, is told at once; later one may stay away for a while
     show = JsonLines() if as_json else Terminal()
-    with _users_words(), show:
+    with users_words(), show:
         asyncio.run(follow(url, sid, show, out, seconds))
 
 
@@ -270,7 +261,7 @@ def export(
     from rich.progress import Progress
 
     with (
-        _service(url) as client,
+        service(url) as client,
         Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress,
     ):
         session = client.session(sid)
@@ -280,7 +271,7 @@ def export(
             progress.update(bar, completed=view.progress)
         made = session.download(asked.id, out)
     if as_json:
-        _print(made)
+        print_json(made)
         return
     print(f"{out}: {made.frames} frames, {made.start_seconds:.2f} to {made.end_seconds:.2f} s, {made.size} bytes")
 
@@ -288,78 +279,3 @@ def export(
 def _require_folder(out: Path) -> None:
     if out.is_dir() or not out.parent.is_dir():
         raise WrongInput(f"--out {out}: give the name of a file in a folder that there is")
-
-
-@contextmanager
-def _service(url: str) -> Iterator[Client]:
-    """A client of the service, and every fault of its on one line."""
-    from deployments.client import Client
-
-    with _users_words(), Client(url, patience=PATIENCE) as client:
-        yield client
-
-
-@contextmanager
-def _steering(url: str, sid: str, token: str | None) -> Iterator[SessionHandle]:
-    from deployments.client_errors import ApiError
-    from deployments.control_tokens import ControlTokens
-
-    with _service(url) as client:
-        try:
-            yield client.session(sid, token or ControlTokens().find(sid))
-        except ApiError as error:
-            if error.status not in (401, 403):
-                raise
-            view = client.session(sid).state()
-            if view.status.over:
-                raise WrongInput(f"session {sid} is {view.status}: nothing of it can be changed") from error
-            told = f"only who created session {sid} steers it; give its control token with --token"
-            raise WrongInput(told) from error
-
-
-@contextmanager
-def _users_words() -> Iterator[None]:
-    """What went wrong, as one line: exit 2 if other input would do, 1 if not."""
-    from pydantic import ValidationError
-
-    from deployments.client_errors import ApiError, ServiceError
-
-    try:
-        yield
-    except ValidationError as error:
-        faults = [(".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in error.errors()]
-        told = [f"{where}: {what}" if where else what.removeprefix("Value error, ") for where, what in faults]
-        raise WrongInput("; ".join(told)) from error
-    except (ValueError, OSError) as error:
-        raise WrongInput(" ".join(str(error).split())) from error
-    except ServiceError as error:
-        if isinstance(error, ApiError) and error.status < 500 and not error.temporary:
-            raise WrongInput(str(error)) from error
-        print(f"longlive: {' '.join(str(error).split())}", file=sys.stderr)
-        raise typer.Exit(1) from error
-
-
-def _tell(view: Session, as_json: bool) -> None:
-    if as_json:
-        _print(view)
-        return
-    from deployments.cli_session_views import session_line
-
-    print(session_line(view))
-
-
-def _remember(sid: str, token: str) -> None:
-    from deployments.control_tokens import ControlTokens
-
-    try:
-        ControlTokens().keep(sid, token)
-    except OSError as error:
-        print(f"The control token cannot be remembered ({error}); steer with --token {token}", file=sys.stderr)
-
-
-def _print(model: BaseModel) -> None:
-    print(json.dumps(_plain(model), indent=2))
-
-
-def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json", by_alias=True)

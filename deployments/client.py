@@ -21,7 +21,7 @@ import httpx
 from deployments import client_calls as calls
 from deployments import client_media as media
 from deployments.api.models import CreatedSession, SessionView
-from deployments.client_calls import SessionOptions, SessionRef, States
+from deployments.client_calls import At, ForkOptions, RenderOptions, SessionOptions, SessionRef, States
 from deployments.client_retries import Retries
 from deployments.client_steps import Awaiting, Blocking, Call, Series
 from deployments.model_view import ModelView
@@ -91,6 +91,7 @@ class SessionHandle(SessionRef):
     cancel = _blocking(calls.cancel)
     pause = _blocking(calls.pause)
     resume = _blocking(calls.resume)
+    rewind = _blocking(calls.rewind)
     end = _blocking(calls.end)
     wait = _blocking(calls.wait)
     wait_applied = _blocking(calls.wait_applied)
@@ -105,6 +106,17 @@ class SessionHandle(SessionRef):
     fragments = _each(media.fragments)
     frames = _each(media.frames)
     export_progress = _each(media.export_progress)
+
+    def fork(self, at: At = "now", **options: Unpack[ForkOptions]) -> SessionHandle:
+        """Another video, which goes on from what this one is, or was at a time. Raises ApiError as `rewind` does."""
+        return self._other(self._steps.run(calls.fork(self, at, options)))
+
+    def render(self, **options: Unpack[RenderOptions]) -> SessionHandle:
+        """The same video once more, made offline and recorded."""
+        return self._other(self._steps.run(calls.render(self, options)))
+
+    def _other(self, created: CreatedSession) -> SessionHandle:
+        return SessionHandle(self._steps, self.retries, created.id, created.control_token, created)
 
 
 class AsyncSessionHandle(SessionRef):
@@ -124,6 +136,7 @@ class AsyncSessionHandle(SessionRef):
     cancel = _awaiting(calls.cancel)
     pause = _awaiting(calls.pause)
     resume = _awaiting(calls.resume)
+    rewind = _awaiting(calls.rewind)
     end = _awaiting(calls.end)
     wait = _awaiting(calls.wait)
     wait_applied = _awaiting(calls.wait_applied)
@@ -138,6 +151,17 @@ class AsyncSessionHandle(SessionRef):
     fragments = _async_each(media.fragments)
     frames = _async_each(media.frames)
     export_progress = _async_each(media.export_progress)
+
+    async def fork(self, at: At = "now", **options: Unpack[ForkOptions]) -> AsyncSessionHandle:
+        """Another video, which goes on from what this one is, or was at a time. Raises ApiError as `rewind` does."""
+        return self._other(await self._steps.run(calls.fork(self, at, options)))
+
+    async def render(self, **options: Unpack[RenderOptions]) -> AsyncSessionHandle:
+        """The same video once more, made offline and recorded."""
+        return self._other(await self._steps.run(calls.render(self, options)))
+
+    def _other(self, created: CreatedSession) -> AsyncSessionHandle:
+        return AsyncSessionHandle(self._steps, self.retries, created.id, created.control_token, created)
 
 
 class Client:

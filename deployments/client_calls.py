@@ -14,8 +14,12 @@ from deployments.api.models import (
     AtSeconds,
     CreatedSession,
     CreateSession,
+    ForkSession,
+    NewPrompt,
     PromptAccepted,
     PromptList,
+    RenderSession,
+    RewindSession,
     SessionPage,
     SessionView,
     Size,
@@ -34,7 +38,7 @@ PAGE = 100
 _ENTRIES = frozenset(kind.model_fields["type"].default for kind in get_args(AnyEntry))
 
 At: TypeAlias = Literal["now"] | float | AtSeconds | AtFrame
-"""When a prompt takes effect. A number is a time of the video in seconds."""
+"""When a prompt takes effect, or a fork begins. A number is a time of the video in seconds."""
 States: TypeAlias = SessionState | str | Collection[SessionState | str]
 
 
@@ -50,6 +54,26 @@ class SessionOptions(TypedDict, total=False):
     size: Size
     pace: Pace
     max_seconds: float
+    record: bool
+    queue: bool
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+
+
+class RenderOptions(TypedDict, total=False):
+    """What may be said of a render; `RenderSession` describes each."""
+
+    max_seconds: float
+    queue: bool
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+
+
+class ForkOptions(TypedDict, total=False):
+    """What may be said of a fork; `ForkSession` describes each. `prompt` may be just its text."""
+
+    seed: int
+    prompt: NewPrompt | str
     record: bool
     queue: bool
     labels: Mapping[str, str]
@@ -114,8 +138,7 @@ def prompt(
     session: SessionRef, text: str, at: At = "now", mode: Mode = "recache", blend_seconds: float | None = None
 ) -> Call[PromptAccepted]:
     """Change what the video shows, from the first chunk that begins at `at` or later. `wait_applied` tells when."""
-    when = AtSeconds(seconds=at) if isinstance(at, int | float) else at
-    ask = AddPrompt(text=text, at=when, mode=mode, blend_seconds=blend_seconds)
+    ask = AddPrompt(text=text, at=_when(at), mode=mode, blend_seconds=blend_seconds)
     body = ask.model_dump(mode="json", exclude_none=True)
     return (yield from session.retries.ask(PromptAccepted, session.request("POST", "/prompts", body=body)))
 
@@ -144,6 +167,31 @@ def pause(session: SessionRef) -> Call[SessionView]:
 def resume(session: SessionRef) -> Call[SessionView]:
     """Have a paused video go on. Raises ApiError `pool-full` when all generators are taken."""
     return (yield from session.retries.ask(SessionView, session.request("POST", "/resume", body={})))
+
+
+def rewind(session: SessionRef, to: float | AtSeconds | AtFrame) -> Call[SessionView]:
+    """Have the video go on as it was at this time; `session.rewound` among its events tells when it does.
+
+    Raises ApiError `in-the-future`, and `forgotten` for a time that is not kept any more.
+    """
+    ask = RewindSession(to=AtSeconds(seconds=to) if isinstance(to, int | float) else to)
+    body = ask.model_dump(mode="json")
+    return (yield from session.retries.ask(SessionView, session.request("POST", "/rewind", body=body)))
+
+
+def fork(session: SessionRef, at: At, options: ForkOptions) -> Call[CreatedSession]:
+    prompt = options.get("prompt")
+    fields: dict[str, Any] = {**options, "at": _when(at)}
+    if isinstance(prompt, str):
+        fields["prompt"] = NewPrompt(text=prompt)
+    body = ForkSession(**fields).model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return (yield from session.retries.ask(CreatedSession, session.request("POST", "/fork", body=body)))
+
+
+def render(session: SessionRef, options: RenderOptions) -> Call[CreatedSession]:
+    fields: dict[str, Any] = {**options}
+    body = RenderSession(**fields).model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return (yield from session.retries.ask(CreatedSession, session.request("POST", "/render", body=body)))
 
 
 def end(session: SessionRef) -> Call[None]:
@@ -244,6 +292,10 @@ class _EventReader:
 
 def _timed(part: TimedPrompt | tuple[float, str]) -> TimedPrompt:
     return part if isinstance(part, TimedPrompt) else TimedPrompt(at=AtSeconds(seconds=part[0]), text=part[1])
+
+
+def _when(at: At) -> Literal["now"] | AtSeconds | AtFrame:
+    return AtSeconds(seconds=at) if isinstance(at, int | float) else at
 
 
 def _deadline(timeout: float | None) -> Call[float | None]:

@@ -29,7 +29,7 @@ class _Entry(Data):
 class Parent(Data):
     """The session whose past a session shares: a `fork` goes on from it, a `render` makes it once more."""
 
-    session: str
+    session: str = Field(description="Its id.")
     frame: int = Field(description="A fork's first frame; of a render, how many frames it has.")
     relation: Relation
 

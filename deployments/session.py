@@ -56,6 +56,11 @@ def chunk_at(frame: int) -> int:
     return 0 if frame <= 0 else math.ceil((frame + FRAMES_PER_LATENT - 1) / CHUNK_FRAMES)
 
 
+def chunk_holding(frame: int) -> int:
+    """The chunk of which `frame` is one."""
+    return chunk_at(frame + 1) - 1
+
+
 class SessionState(StrEnum):
     """`queued`: no generator has it yet. `starting`: one has, and no fragment is out yet. `live`: the first one is.
     `paused`: no generator has it any more, and one can go on with it. `ended` and `failed` are final."""
@@ -123,6 +128,11 @@ class Session(Data):
     owner: str | None = Field(None, description="The generator that holds the session.")
     queue_position: int | None = Field(None, description="Of a queued session: 1 is the next of its pace to start.")
     last_event_id: str = Field(description="Id of the newest timeline entry: a cursor for timeline and events.")
+
+    @property
+    def first_chunk(self) -> int:
+        """Number of the first chunk that is its own: what a fork has from its parent are the chunks before."""
+        return chunk_at(self.parent.frame) if self.parent is not None and self.parent.relation == "fork" else 0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from deployments.api import (
     prompts,
     recording,
     sessions,
+    time_machine,
     websocket,
 )
 from deployments.api.body import BodyGuard
@@ -39,6 +40,7 @@ ROUTES = (
     sessions.routes,
     prompts.routes,
     lifecycle.routes,
+    time_machine.routes,
     history.routes,
     events.routes,
     websocket.routes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from redis.exceptions import RedisError
@@ -49,10 +49,25 @@ async def create_session(services: Services, ask: CreateSession) -> CreatedSessi
         warnings=told[ask.prompt],
     )
     script = [requested(prompt, new_prompt_id(), fps, told[prompt.text]) for prompt in in_order(ask.script, fps)]
+    return await start(services, created, script, queue=ask.queue)
+
+
+async def start(
+    services: Services,
+    created: SessionCreated,
+    script: Sequence[PromptRequested],
+    *,
+    queue: bool,
+    prepare: Callable[[str], Awaitable[None]] | None = None,
+) -> CreatedSession:
+    """Begin it, or have it wait. `prepare` is awaited, with its id, before there is anything else of it.
+
+    Raises PoolFull, PartDown, TimeoutError, redis.RedisError, and what `prepare` does.
+    """
     try:
-        session = await _start(services, created, script, queue=ask.queue)
+        session = await _start(services, created, script, queue, prepare)
     except PartDown:  # died over it: there may be another generator, and the dead one's session is not ours
-        session = await _start(services, created, script, queue=ask.queue)
+        session = await _start(services, created, script, queue, prepare)
     token = await services.steering.token(session.id)
     return CreatedSession(**SessionView.of(session).model_dump(), control_token=token, warnings=created.warnings)
 
@@ -76,13 +91,19 @@ def _suitable_fps(ask: CreateSession, view: ModelView) -> int:
 
 
 async def _start(
-    services: Services, created: SessionCreated, script: Sequence[PromptRequested], *, queue: bool
+    services: Services,
+    created: SessionCreated,
+    script: Sequence[PromptRequested],
+    queue: bool,
+    prepare: Callable[[str], Awaitable[None]] | None,
 ) -> Session:
     sid = secrets.token_hex(10)
     with about(sid):
         others_wait = await services.waiting.anyone_waiting(created.pace)
         if others_wait and not queue:
             raise PoolFull(WAITING_RETRY_SECONDS)
+        if prepare is not None:
+            await prepare(sid)
         await services.timeline.create(sid, created, script)
         try:
             if not others_wait:

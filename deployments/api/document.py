@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
@@ -77,8 +78,26 @@ def describe(api: FastAPI) -> dict[str, Any]:
                 field["description"] = GLOSSARY[name]
     for path, method, operation in operations(document):
         _complete(path, method, operation)
+    for unused in _unused(document):  # pydantic defines what fields that are left out would need
+        del schemas[unused]
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _unused(document: dict[str, Any]) -> set[str]:
+    """Schemas that nothing leads to."""
+    schemas = document["components"]["schemas"]
+    roots = {name: value for name, value in document.items() if name != "components"}
+    seen: set[str] = {"Problem", "ClientMessage", "ServerMessage"}
+    news = seen | _references(roots)
+    while news:
+        seen |= news
+        news = {name for each in news for name in _references(schemas[each])} - seen
+    return set(schemas) - seen
+
+
+def _references(value: Any) -> set[str]:
+    return set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(value)))
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -30,9 +30,14 @@ from deployments.api.export_refusals import (
 from deployments.api.models import Problem
 from deployments.api.refusals import (
     AfterTheEnd,
+    Forgotten,
+    InTheFuture,
     InThePast,
     NoSuchPrompt,
+    NothingMade,
     NotLive,
+    NotRewindable,
+    OtherModel,
     Pausing,
     PromptDone,
     TooManyPrompts,
@@ -45,6 +50,7 @@ from deployments.exports import NoSuchExport
 from deployments.idempotency import KeyInUse, KeyReused
 from deployments.media_store import NoSuchMedia, StoreFull, StoreUnavailable
 from deployments.pool import PoolFull
+from deployments.snapshot_shelves import SnapshotsAway
 from deployments.steering import TokenMissing, TokenWrong
 from deployments.store import BadCursor, CursorGone, LeaseHeld, NoSuchSession, SessionError, SessionOver
 
@@ -113,6 +119,11 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     TokenWrong: _Kind(HTTPStatus.FORBIDDEN, "not-yours"),
     InThePast: _Kind(HTTPStatus.CONFLICT, "in-the-past"),
     AfterTheEnd: _Kind(HTTPStatus.CONFLICT, "after-the-end"),
+    InTheFuture: _Kind(HTTPStatus.CONFLICT, "in-the-future"),
+    Forgotten: _Kind(HTTPStatus.CONFLICT, "forgotten"),
+    NothingMade: _Kind(HTTPStatus.CONFLICT, "nothing-made", retry_after_s=1),
+    OtherModel: _Kind(HTTPStatus.CONFLICT, "other-model"),
+    NotRewindable: _Kind(HTTPStatus.CONFLICT, "not-rewindable"),
     NoSuchPrompt: _Kind(HTTPStatus.NOT_FOUND, "no-such-prompt"),
     PromptDone: _Kind(HTTPStatus.CONFLICT, "prompt-done"),
     TooManyPrompts: _Kind(HTTPStatus.CONFLICT, "too-many-prompts"),
@@ -146,6 +157,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     NoSuchMedia: _Kind(HTTPStatus.NOT_FOUND, "no-such-media"),
     StoreFull: _Kind(HTTPStatus.INSUFFICIENT_STORAGE, "media-store-full"),
     StoreUnavailable: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "media-store-unavailable", retry_after_s=5),
+    SnapshotsAway: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "snapshots-away", retry_after_s=2),
     PartDown: _Kind(HTTPStatus.SERVICE_UNAVAILABLE, "part-down", retry_after_s=2),
     TimeoutError: _Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -24,6 +24,7 @@ from deployments.api.messages import (
     ProblemMessage,
     Prompt,
     Resume,
+    Rewind,
     Stats,
     Welcome,
 )
@@ -182,7 +183,8 @@ _ALL: tuple[BaseModel, ...] = (
     Cancel(type="cancel", prompt_id=PID, ref="2"),
     Pause(type="pause", ref="3"),
     Resume(type="resume", ref="4"),
-    End(type="end", ref="5"),
+    Rewind(type="rewind", to=AtSeconds(seconds=5.0), ref="5"),
+    End(type="end", ref="6"),
     Got(type="got", chunk=4),
     Welcome(session=_SESSION, steers=True),
     Init(media_type='video/mp4; codecs="avc1.f4001f"'),

@@ -8,13 +8,14 @@ from deployments.api.models import Links
 
 TAGS: Mapping[str, str] = {
     "sessions": "Create videos, find them, read them, pause them, end them.",
+    "time machine": "Go back in a video, go on from an earlier time in another one, make it once more.",
     "prompts": "Change what a video shows: now, at a time that is still to come, or not after all.",
     "history": "What was asked of a session and what became of it.",
     "events": "The history as it happens.",
     "websocket": "Everything over one connection.",
     "media": "The picture.",
     "recording": "What is kept of the picture: exports, posters, thumbnails.",
-    "operation": "Whether the service works.",
+    "operation": "Whether the service works, and on which replicas.",
 }
 
 GLOSSARY: Mapping[str, str] = {
@@ -22,6 +23,7 @@ GLOSSARY: Mapping[str, str] = {
     "blend_seconds": "How long a `blend` takes.",
     "at_frame": "Not before this frame; null: as soon as possible.",
     "chunk": "Number of a chunk, the unit of generation, from 0 on.",
+    "cause": "`lost`: the generator before is gone. `handed-over`: it has given the video up.",
     "chunk_frames": "Frames of each chunk but the first.",
     "code": "Stable, for programs.",
     "content": "Path of the file.",
@@ -54,12 +56,16 @@ GLOSSARY: Mapping[str, str] = {
     "prompt": "What the video shows.",
     "prompt_id": "What names a prompt of its session.",
     "reason": "Why, for people.",
+    "relation": "`fork`: it goes on from it. `render`: it makes it once more.",
+    "restored_chunk": "It was rebuilt as it had been before this chunk; null: before `chunk`. 0: begun anew.",
+    "resume": "Where to go on in another connection.",
     "seed": "The same seed and prompts give the same video.",
     "seconds": "Time in the video.",
     "session": "The session as it is now.",
     "status": "What it is in now.",
     "text": "What the video shows from then on.",
     "title": "The status in words.",
+    "to_frame": "As it was before the chunk that holds this frame.",
     "token": "What steers the session.",
     "type": "What kind it is.",
     "url": "Path of the file.",

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from deployments.api.models import MAX_FRAME, AddPrompt, AnswerModel, Problem, PromptAccepted, RequestModel, SessionView
+from deployments.api.models import (
+    MAX_FRAME,
+    AddPrompt,
+    AnswerModel,
+    Problem,
+    PromptAccepted,
+    RequestModel,
+    RewindSession,
+    SessionView,
+)
 from deployments.entries import Entry
 from deployments.receipts import Receipt
 
@@ -56,6 +65,13 @@ class Resume(RequestModel):
     ref: Ref = None
 
 
+class Rewind(RewindSession):
+    """As POST rewind; answered with the session."""
+
+    type: Literal["rewind"]
+    ref: Ref = None
+
+
 class End(RequestModel):
     """As DELETE of the session; answered with the session."""
 
@@ -70,7 +86,7 @@ class Got(RequestModel):
     chunk: int = Field(ge=0, le=MAX_FRAME)
 
 
-Command = Prompt | Cancel | Pause | Resume | End
+Command = Prompt | Cancel | Pause | Resume | Rewind | End
 AnyClientMessage = Hello | Command | Got
 ClientMessage = Annotated[AnyClientMessage, Field(discriminator="type")]
 CLIENT_MESSAGE: TypeAdapter[AnyClientMessage] = TypeAdapter(ClientMessage)

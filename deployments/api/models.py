@@ -36,24 +36,21 @@ class AnswerModel(BaseModel):
 
 
 class AtSeconds(RequestModel):
-    """A time of the video, rounded up to the next chunk."""
+    """A time of the video."""
 
     seconds: float = Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False, examples=[12.5])
 
 
 class AtFrame(RequestModel):
-    """A frame of the video, rounded up to the first of a chunk."""
+    """A frame of the video."""
 
     frame: int = Field(ge=0, le=MAX_FRAME, examples=[200])
 
 
-class AddPrompt(RequestModel):
-    """What the video shows from some time on."""
+class NewPrompt(RequestModel):
+    """Another prompt for a video."""
 
     text: PromptText = Field(description="What the video shows from then on.", examples=["it starts to rain"])
-    at: Literal["now"] | AtSeconds | AtFrame = Field(
-        "now", description="When: as soon as possible, or at a time of the video that is still to come."
-    )
     mode: Mode = Field(
         "recache",
         description=(
@@ -76,6 +73,17 @@ class AddPrompt(RequestModel):
         return self
 
 
+class AddPrompt(NewPrompt):
+    """What the video shows from some time on."""
+
+    at: Literal["now"] | AtSeconds | AtFrame = Field(
+        "now",
+        description=(
+            "When: as soon as possible, or at a time of the video that is still to come, rounded up to the next chunk."
+        ),
+    )
+
+
 class TimedPrompt(AddPrompt):
     """A prompt of a script: it says when."""
 
@@ -89,26 +97,7 @@ class Size(RequestModel):
     height: int = Field(gt=0, le=8192)
 
 
-class CreateSession(RequestModel):
-    """A new video."""
-
-    prompt: PromptText = Field(description="What the video shows.", examples=["a red ball bounces on a beach at night"])
-    script: tuple[TimedPrompt, ...] = Field(
-        (), max_length=MAX_SCRIPT, strict=False, description="Prompts that take effect at times of the video."
-    )
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed and prompts give the same video.")
-    fps: int | None = Field(
-        None, ge=1, le=240, description="Frames a second, of those the model offers; fewer play the motion slower."
-    )
-    size: Size | None = Field(None, description="One of those the model offers.")
-    pace: Pace = Field(
-        "live",
-        description="`live`: made as it is watched. `offline`: as fast as the gaps of live sessions allow, for export.",
-    )
-    max_seconds: float | None = Field(
-        None, gt=0, le=MAX_SECONDS, allow_inf_nan=False, description="Length at which the video ends by itself."
-    )
-    record: bool | None = Field(None, description="Keep the video for exports. An offline one is kept anyway.")
+class _NewSession(RequestModel):
     queue: bool = Field(False, description="Wait for a free generator instead of 503 when all are taken.")
     labels: dict[LabelName, LabelValue] = Field({}, max_length=MAX_LABELS, description="Yours, to find sessions by.")
     metadata: dict[str, JsonValue] = Field(
@@ -134,6 +123,28 @@ class CreateSession(RequestModel):
             raise ValueError(f"more than {MAX_METADATA_BYTES} bytes as JSON: keep a key to your own store instead")
         return metadata
 
+
+class CreateSession(_NewSession):
+    """A new video."""
+
+    prompt: PromptText = Field(description="What the video shows.", examples=["a red ball bounces on a beach at night"])
+    script: tuple[TimedPrompt, ...] = Field(
+        (), max_length=MAX_SCRIPT, strict=False, description="Prompts that take effect at times of the video."
+    )
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed and prompts give the same video.")
+    fps: int | None = Field(
+        None, ge=1, le=240, description="Frames a second, of those the model offers; fewer play the motion slower."
+    )
+    size: Size | None = Field(None, description="One of those the model offers.")
+    pace: Pace = Field(
+        "live",
+        description="`live`: made as it is watched. `offline`: as fast as the gaps of live sessions allow, for export.",
+    )
+    max_seconds: float | None = Field(
+        None, gt=0, le=MAX_SECONDS, allow_inf_nan=False, description="Length at which the video ends by itself."
+    )
+    record: bool | None = Field(None, description="Keep the video for exports. An offline one is kept anyway.")
+
     @model_validator(mode="after")
     def _offline_has_an_end(self) -> Self:
         if self.pace == "offline" and self.max_seconds is None:
@@ -141,6 +152,35 @@ class CreateSession(RequestModel):
         if self.pace == "offline" and self.record is False:
             raise ValueError("an offline video is made to be recorded: leave record out")
         return self
+
+
+class RewindSession(RequestModel):
+    """Back in the video."""
+
+    to: AtSeconds | AtFrame = Field(description="It goes on as it was before the chunk that holds this time or frame.")
+
+
+class ForkSession(_NewSession):
+    """Another video, which goes on from what this one was."""
+
+    at: Literal["now"] | AtSeconds | AtFrame = Field(
+        "now", description="It begins with the chunk that holds this time or frame; `now`: with the next one to come."
+    )
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Noise of its own. Not given: it keeps the seed.")
+    prompt: NewPrompt | None = Field(None, description="What it shows from its first chunk on. Not given: the same.")
+    record: bool = Field(False, description="Keep the video for exports.")
+
+
+class RenderSession(_NewSession):
+    """The same video once more, made offline."""
+
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_SECONDS,
+        allow_inf_nan=False,
+        description="So much of it, from its beginning on. Not given, or more than there is: all that there is so far.",
+    )
 
 
 def _check_json(value: Any, levels: int = MAX_METADATA_LEVELS) -> None:

@@ -21,9 +21,14 @@ from deployments.api.export_refusals import (
 )
 from deployments.api.refusals import (
     AfterTheEnd,
+    Forgotten,
+    InTheFuture,
     InThePast,
     NoSuchPrompt,
+    NothingMade,
     NotLive,
+    NotRewindable,
+    OtherModel,
     Pausing,
     PromptDone,
     TooManyPrompts,
@@ -36,6 +41,7 @@ from deployments.idempotency import KeyInUse, KeyReused
 from deployments.media_store import StoreUnavailable
 from deployments.pool import PoolFull
 from deployments.receipts import PromptStatus, Receipt
+from deployments.snapshot_shelves import SnapshotsAway
 from deployments.steering import TokenMissing, TokenWrong
 from deployments.store import BadCursor, CursorGone, LeaseHeld, NoSuchSession, SessionOver
 
@@ -51,6 +57,12 @@ _EXAMPLES: tuple[Exception, ...] = (
     Unsuitable((("body.fps", "the model offers 1 to 16 frames a second"),)),
     InThePast(57, 3.5625),
     AfterTheEnd(60.0),
+    InTheFuture(57, 3.5625),
+    Forgotten(12.5625),
+    NothingMade(SID),
+    OtherModel("longlive-1.3b", "tiny"),
+    NotRewindable(SID),
+    SnapshotsAway("no answer in 0.25 seconds"),
     NoSuchPrompt(SID, PID),
     PromptDone(_DONE),
     TooManyPrompts(SID, 100),

@@ -43,6 +43,68 @@ class AfterTheEnd(SessionError):
         return f"The video ends at {self.max_seconds:g} s, as its max_seconds has it: send an earlier time."
 
 
+class InTheFuture(SessionError):
+    """The video has no such frame yet; it has `frames`."""
+
+    def __init__(self, frames: int, seconds: float) -> None:
+        super().__init__(frames, seconds)
+        self.frames, self.seconds = frames, seconds
+
+    def __str__(self) -> str:
+        return (
+            f"The video has {self.frames} frames, {self.seconds:g} s, so far: send an earlier time. "
+            "To fork from where it is now, leave `at` out."
+        )
+
+
+class Forgotten(SessionError):
+    """The session cannot go so far back; `earliest` is the second to which it can, None: to none."""
+
+    def __init__(self, earliest: float | None) -> None:
+        super().__init__(earliest)
+        self.earliest = earliest
+
+    def __str__(self) -> str:
+        if self.earliest is None:
+            return "Nothing is kept any more of what this video was: it cannot go back, but render makes it once more."
+        return (
+            f"What the video was so long ago is not kept any more. The earliest that it can go back to is "
+            f"{self.earliest:g} s: send that or a later time."
+        )
+
+
+class NothingMade(SessionError):
+    def __init__(self, sid: str) -> None:
+        super().__init__(sid)
+        self.sid = sid
+
+    def __str__(self) -> str:
+        return f"Session {self.sid!r} has no frame yet that could be made once more: ask again when it has."
+
+
+class OtherModel(SessionError):
+    """The service has another model now than the one that made the video."""
+
+    def __init__(self, had: str, has: str) -> None:
+        super().__init__(had, has)
+        self.had, self.has = had, has
+
+    def __str__(self) -> str:
+        return (
+            f"This video was made by the model {self.had!r}, and the service has {self.has!r} now: only the same model "
+            "goes on with it. Create a new session instead."
+        )
+
+
+class NotRewindable(SessionError):
+    def __init__(self, sid: str) -> None:
+        super().__init__(sid)
+        self.sid = sid
+
+    def __str__(self) -> str:
+        return f"Session {self.sid!r} is made offline, for nobody who watches: fork it instead of going back in it."
+
+
 class NoSuchPrompt(SessionError):
     def __init__(self, sid: str, prompt_id: str) -> None:
         super().__init__(sid, prompt_id)
@@ -83,7 +145,8 @@ class NotLive(SessionError):
         self.sid, self.status = sid, status
 
     def __str__(self) -> str:
-        return f"Session {self.sid!r} is {self.status}: it can be paused once it is live. End it if nobody wants it."
+        then = "Resume it first." if self.status == "paused" else "End it if nobody wants it."
+        return f"Session {self.sid!r} is {self.status}: it can be paused and rewound while it is live. {then}"
 
 
 class Pausing(SessionError):

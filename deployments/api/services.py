@@ -13,6 +13,7 @@ from deployments.idempotency import IdempotencyKeys
 from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
+from deployments.snapshot_history import SnapshotHistory
 from deployments.steering import Steering
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
@@ -38,6 +39,7 @@ class Services:
     unread_words: Callable[[str], Awaitable[UnreadWords]]
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
     media: MediaStore
+    history: SnapshotHistory
     exports: Exports
     make_export: Callable[[Export], Awaitable[bool]]
     poster: Callable[[str, float | None, int], Awaitable[bytes]]

@@ -6,9 +6,10 @@ import logging
 
 from redis.exceptions import RedisError
 
-from deployments.api.models import AddPrompt, PromptAccepted
+from deployments.api.models import AddPrompt, PromptAccepted, RewindSession
+from deployments.api.past import chunk_to_go_on_from, frame_at
 from deployments.api.prompt_times import earliest_frame, frame_of, new_prompt_id, requested
-from deployments.api.refusals import NoSuchPrompt, NotLive, Pausing, PromptDone, TooManyPrompts
+from deployments.api.refusals import NoSuchPrompt, NotLive, NotRewindable, Pausing, PromptDone, TooManyPrompts
 from deployments.api.services import Services
 from deployments.api.warn import warnings_of
 from deployments.ending import history
@@ -16,6 +17,7 @@ from deployments.entries import (
     EndRequested,
     PauseRequested,
     PromptCancelRequested,
+    RewindRequested,
     SessionEnded,
 )
 from deployments.logs import about
@@ -103,6 +105,24 @@ async def resume(services: Services, session: Session) -> Session:
             return await services.generators.take(session.id)
         if session.status is SessionState.live and session.pausing:
             raise Pausing(session.id)
+    return session
+
+
+async def rewind(services: Services, session: Session, ask: RewindSession) -> Session:
+    """Have a live video go on as it was earlier, from its next chunk on; gives the session as it is.
+
+    Raises SessionOver, NotLive, NotRewindable, InTheFuture, Forgotten, SnapshotsAway.
+    """
+    with about(session.id):
+        _not_over(session)
+        if session.pace == "offline":
+            raise NotRewindable(session.id)
+        if session.status is not SessionState.live:
+            raise NotLive(session.id, session.status)
+        frame = frame_at(ask.to, session.fps)
+        await chunk_to_go_on_from(services.history, session, frame)
+        await services.timeline.append_command(session.id, RewindRequested(to_frame=frame))
+        await _ring(services, session)
     return session
 
 

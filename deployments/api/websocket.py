@@ -34,6 +34,7 @@ from deployments.api.messages import (
     ProblemMessage,
     Prompt,
     Resume,
+    Rewind,
     Stats,
     Welcome,
 )
@@ -178,7 +179,7 @@ class Connection:
                     )
                 case Got(chunk=chunk):
                     self._credit.got(chunk)
-                case Prompt() | Cancel() | Pause() | Resume() | End() as command:
+                case Prompt() | Cancel() | Pause() | Resume() | Rewind() | End() as command:
                     try:
                         self._commands.put_nowait(command)
                     except asyncio.QueueFull:
@@ -211,6 +212,8 @@ class Connection:
                 session = await steer.pause(services, session)
             case Resume():
                 session = await steer.resume(services, session)
+            case Rewind():
+                session = await steer.rewind(services, session, command)
             case End():
                 await steer.end(services, session)
                 session = await services.timeline.session(self._sid)

@@ -41,6 +41,7 @@ from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import PoolFull
 from deployments.session import Session, SessionState, chunk_first_frame, chunk_frames
+from deployments.snapshot_history import open_history
 from deployments.steering import Steering
 from deployments.sweeper import Sweeper
 from deployments.video_config import InitSegment, VideoConfig
@@ -58,6 +59,7 @@ class Parts:
         self.leases = Leases(store.redis, lease_seconds=3600)
         self.waiting = WaitingRoom(store.redis)
         self.media = MediaStore(f"memory://{secrets.token_hex(4)}")
+        self.history = open_history(f"memory://{secrets.token_hex(4)}", 2**26)
         self.exports = Exports(store.redis)
         self.exporter = Exporter(self.media, self.exports)
         self.sweeper = Sweeper(store.timeline, self.leases, "ingress")
@@ -83,6 +85,7 @@ class Parts:
             unread_words=self.unread_words,
             init_segment=self.init_segment,
             media=self.media,
+            history=self.history,
             exports=self.exports,
             make_export=self.make_export,
             poster=self.exporter.poster,
@@ -122,7 +125,7 @@ class Parts:
             await self.store.timeline.append_chunk(sid, self.fences[sid], made)
             ring = self.rings.setdefault(sid, FragmentRing())
             ring.publish(Fragment(sid, chunk, self.fences[sid], first, count, "c", f"fragment {chunk}".encode()))
-            if chunk == 0:
+            if session.status is SessionState.starting:
                 await self.state(sid, SessionLive())
 
     async def end(self, sid: str) -> None:

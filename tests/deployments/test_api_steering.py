@@ -63,6 +63,7 @@ def check(answer: httpx.Response, status: int, code: str) -> str:
         ("DELETE", "/prompts/1", None),
         ("POST", "/pause", None),
         ("POST", "/resume", None),
+        ("POST", "/rewind", {"to": {"seconds": 1}}),
         ("DELETE", "", None),
     ],
 )

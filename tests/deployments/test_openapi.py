@@ -48,7 +48,9 @@ def test_every_operation_names_its_errors(name: str) -> None:
         assert "Idempotent-Replayed" in operation["responses"]["200"]["headers"]
     if "requestBody" in operation:
         assert {"invalid-request", "bad-json"} <= codes
-    assert ({"not-authorized", "not-yours"} <= codes) == ("security" in operation)
+    schemes = {name for scheme in operation.get("security", ()) for name in scheme}
+    assert ({"not-authorized", "not-yours"} <= codes) == ("control_token" in schemes)
+    assert ({"not-authorized", "not-operator"} <= codes) == ("operator_token" in schemes)
     for status, response in operation["responses"].items():
         assert response["description"]
         if status >= "400":
@@ -64,6 +66,7 @@ def test_everything_that_steers_wants_the_token_and_nothing_else_does() -> None:
         f"delete {SESSION}/prompts/{{prompt_id}}",
         f"post {SESSION}/pause",
         f"post {SESSION}/resume",
+        f"post {SESSION}/rewind",
         f"delete {SESSION}",
     } == steering
 

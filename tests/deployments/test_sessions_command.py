@@ -244,7 +244,7 @@ def test_what_is_no_address_is_wrong_input(capsys: pytest.CaptureFixture[str], u
 def test_a_service_that_is_not_there_is_told_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    monkeypatch.setattr("deployments.cli_sessions.PATIENCE", 0.0)
+    monkeypatch.setattr("deployments.cli_session_calls.PATIENCE", 0.0)
     code, out, err = run(capsys, "sessions", *arguments, "--url", "http://127.0.0.1:9")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "No service answers at http://127.0.0.1:9" in err

@@ -1,0 +1,103 @@
+"""Sessions that are made of another one: a fork goes on from what it was, a render makes it once more."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from deployments.api.create import start
+from deployments.api.models import AddPrompt, CreatedSession, ForkSession, RenderSession
+from deployments.api.past import chunk_to_go_on_from, frame_at
+from deployments.api.prompt_times import new_prompt_id, requested
+from deployments.api.refusals import Forgotten, NothingMade, OtherModel
+from deployments.api.services import Services
+from deployments.api.warn import warnings_of
+from deployments.ending import history
+from deployments.entries import BeginStep, Parent, PromptRequested, PromptStep, SessionCreated
+from deployments.logs import about
+from deployments.session import Session, chunk_first_frame
+from deployments.snapshot_history import NoSuchSnapshot
+from deployments.steps import prompt_before, seed_of, steps_before, steps_of
+
+
+async def fork(services: Services, sid: str, ask: ForkSession) -> CreatedSession:
+    """Raises NoSuchSession, OtherModel, InTheFuture, Forgotten, SnapshotsAway, and what `start` does."""
+    with about(sid):
+        session = await _of_our_model(services, sid)
+        frame = None if ask.at == "now" else frame_at(ask.at, session.fps)
+        chunk = await chunk_to_go_on_from(services.history, session, frame)
+        steps = steps_of(await history(services.timeline, sid))
+        past = steps_before(steps, chunk)
+        script = await _new_prompt(services, ask, session.fps)
+        created = SessionCreated(
+            prompt=prompt_before(steps, chunk),
+            seed=seed_of(past) if ask.seed is None else ask.seed,
+            record=ask.record,
+            labels=ask.labels,
+            metadata=ask.metadata,
+            parent=Parent(session=sid, frame=chunk_first_frame(chunk), relation="fork"),
+            warnings=script[0].warnings if script else (),
+            past=past if chunk else (),
+            **_same(session),
+        )
+        prepare = partial(services.history.copy, sid, chunk) if chunk else None
+        try:
+            return await start(services, created, script, queue=ask.queue, prepare=prepare)
+        except NoSuchSnapshot:  # it was there a moment ago
+            raise Forgotten(None) from None
+
+
+async def render(services: Services, sid: str, ask: RenderSession) -> CreatedSession:
+    """Raises NoSuchSession, OtherModel, NothingMade, and what `start` does."""
+    with about(sid):
+        session = await _of_our_model(services, sid)
+        if not session.frames:
+            raise NothingMade(sid)
+        seconds = min(session.media_seconds, ask.max_seconds or session.media_seconds)
+        steps = steps_of(await history(services.timeline, sid))
+        past = tuple(step for step in steps if chunk_first_frame(step.chunk) < seconds * session.fps)
+        begin = past[0]
+        assert isinstance(begin, BeginStep)
+        created = SessionCreated(
+            prompt=begin.text,
+            seed=begin.seed,
+            pace="offline",
+            max_seconds=seconds,
+            record=True,
+            labels=ask.labels,
+            metadata=ask.metadata,
+            parent=Parent(session=sid, frame=session.frames, relation="render"),
+            past=past,
+            **_same(session),
+        )
+        script = [_asked_again(step) for step in past if isinstance(step, PromptStep)]
+        return await start(services, created, script, queue=ask.queue)
+
+
+async def _of_our_model(services: Services, sid: str) -> Session:
+    session = await services.timeline.session(sid)
+    if (has := (await services.model()).name) != session.model:
+        raise OtherModel(session.model, has)
+    return session
+
+
+def _same(session: Session) -> dict[str, Any]:
+    return session.model_dump(include={"model", "width", "height", "fps"})
+
+
+async def _new_prompt(services: Services, ask: ForkSession, fps: int) -> list[PromptRequested]:
+    if ask.prompt is None:
+        return []
+    told = await warnings_of(services, [ask.prompt.text])
+    prompt = AddPrompt(**ask.prompt.model_dump())
+    return [requested(prompt, new_prompt_id(), fps, told[prompt.text])]
+
+
+def _asked_again(step: PromptStep) -> PromptRequested:
+    return PromptRequested(
+        prompt_id=new_prompt_id(),
+        text=step.text,
+        at_frame=chunk_first_frame(step.chunk),
+        mode=step.mode,
+        blend_seconds=step.blend_seconds,
+    )
