@@ -13,16 +13,22 @@ from deployments.ending import history
 from deployments.entries import (
     AnyEntry,
     EndRequested,
+    PauseRefused,
     PauseRequested,
     PromptCancelRequested,
     PromptRequested,
+    RewindRefused,
+    RewindRequested,
     SessionEnded,
     SessionFailed,
+    SessionPaused,
+    SessionRewound,
 )
 from deployments.logs import about
 from deployments.owned import Owned
 from deployments.prompt_plan import PlanFact
-from deployments.receipts import receipts
+from deployments.receipts import PromptStatus, receipts
+from deployments.session import chunk_first_frame
 from deployments.store import NoSuchSession
 from deployments.timeline import Timeline
 
@@ -81,17 +87,25 @@ class CommandReader:
     def catch_up(self, owned: Owned, entries: list[AnyEntry]) -> None:
         """Do what is still to be done of what was asked before this owner had the session: its whole timeline so far.
 
-        Who has a paused session resumed does not want it to pause again, whatever was asked before.
+        Who has a paused session resumed does not want it to pause again, whatever was asked before. One that is made
+        again from its first chunk follows all prompts that it followed.
         """
-        pending = {receipt.prompt_id: receipt for receipt in receipts(entries) if receipt.status.pending}
+        known = {receipt.prompt_id: receipt for receipt in receipts(entries)}
         for entry in entries:
             owned.cursor = entry.id
             match entry:
                 case PromptRequested():
-                    if (receipt := pending.get(entry.prompt_id)) is not None:
+                    receipt = known[entry.prompt_id]
+                    if receipt.status.pending:
                         self._accept(owned, entry, said=receipt.chunk)
-                case PauseRequested() if owned.resumed:
-                    pass
+                    elif owned.again and receipt.status is PromptStatus.applied:
+                        self._accept(owned, entry.model_copy(update={"at_frame": receipt.frame}), said=receipt.chunk)
+                case PauseRequested():
+                    owned.pausing = None if owned.resumed else "requested"
+                case PauseRefused() | SessionPaused():
+                    owned.pausing = None
+                case RewindRefused() | SessionRewound():
+                    owned.rewinds.popleft()
                 case _:
                     self._do(owned, entry)
 
@@ -108,12 +122,17 @@ class CommandReader:
             case PromptCancelRequested(prompt_id=prompt_id):
                 self._state(owned, owned.plan.cancel(prompt_id))
             case PauseRequested():
-                owned.pausing = True
+                owned.pausing = "requested"
+                self._changed()
+            case RewindRequested():
+                owned.rewinds.append(entry)
                 self._changed()
             case EndRequested():
                 self._end(owned, SessionEnded(reason="requested"))
 
     def _accept(self, owned: Owned, asked: PromptRequested, said: int | None = None) -> None:
+        if asked.at_frame is None and owned.next_chunk < owned.first_chunk:  # not for what is only made again
+            asked = asked.model_copy(update={"at_frame": chunk_first_frame(owned.first_chunk)})
         self._state(owned, owned.plan.add(asked, owned.next_chunk, said))
         self.read_ahead(owned)
 

@@ -1,4 +1,4 @@
-"""How a session ends that no generator holds: who claims it says so, and nobody else changes it from then on."""
+"""How a session ends or pauses that nobody holds: who claims it says so, and nobody else changes it from then on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 
 from redis.exceptions import RedisError
 
-from deployments.entries import AnyEntry, EndRequested, SessionEnded, SessionFailed
+from deployments.entries import AnyEntry, EndRequested, SessionEnded, SessionFailed, SessionPaused
 from deployments.leases import Leases
 from deployments.logs import about
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
@@ -36,23 +36,22 @@ class Ending:
         self._name = name
 
     async def conclude(
-        self, sid: str, fact: SessionEnded | SessionFailed, *, dead_owner: str = "", only_owned: bool = False
+        self, sid: str, fact: SessionEnded | SessionFailed | SessionPaused, *, only_owned: bool = False
     ) -> bool:
         """False: somebody holds it, or it is over. Raises redis.RedisError.
 
-        `dead_owner` is known to be dead: its lease counts for nothing. `only_owned`: one that nobody need hold is left
-        as it is.
+        `only_owned`: one that nobody need hold is left as it is.
         """
         with about(sid):
             try:
-                fence = await self._leases.claim(sid, self._name, dead_owner=dead_owner)
+                fence = await self._leases.claim(sid, self._name)
                 if only_owned and not (await self._timeline.session(sid)).status.owned:
                     await self._leases.release(sid, fence, KEEP_SECONDS)
                     return False
-                await self._timeline.append_fact(sid, fence, fact)
+                await self._timeline.append_fact(sid, fence, fact, owner=self._name)
             except (LeaseHeld, SessionOver, NoSuchSession, Fenced):
                 return False
-            log.warning("session over, without a generator: %s", fact.reason)
+            log.warning("%s, without a generator: %s", fact.type, fact.reason)
             return True
 
     async def if_asked(self, sid: str, after: str = "") -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -21,17 +22,21 @@ from deployments.fragments import Fragment
 from deployments.leases import RENEW_SECONDS
 from deployments.leaving import Leaver
 from deployments.logs import about
+from deployments.moving import Mover
 from deployments.owned import Owned
 from deployments.parts import Limits, Parts, Times
-from deployments.placement import Refusal
+from deployments.placement import Refusal, TakeOver
 from deployments.publishing import Publisher
+from deployments.rewinding import Rewinder
 from deployments.scheduler import Estimate, Start, Wait, decide
 from deployments.session import Session, chunk_frames
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
-from deployments.taking import Taking, own, stream_of
+from deployments.taking import Claim, Taking, own, stream_of
 from deployments.timeline import KEEP_SECONDS
 
+CLOSE_SECONDS = 3.5
 FIRST_DELIVERY_SECONDS = 0.05
+MOVE_AGAIN_SECONDS = 1.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -57,11 +62,14 @@ class Generator:
         self._owned: dict[str, Owned] = {}
         self._taking: dict[str, Taking] = {}
         self._closed = False
+        self._drain = asyncio.Event()
         self._wake = asyncio.Event()
         self._device = ThreadPoolExecutor(1, "device")
         self._ending = Ending(parts.timeline, parts.leases, name)
         self._leaver = Leaver(parts, self._ending, self._on_device, self._drop, self._wake.set)
         self._end = self._leaver.end
+        self._mover = Mover(parts, self._drop, self._wake.set)
+        self._rewinder = Rewinder(parts, self._on_device, self._wake.set)
         self._publisher = Publisher(parts, self._times, self._end, self._wake.set)
         self._commands = CommandReader(name, parts.timeline, parts.encode_text, self._owned, self._end, self._wake.set)
 
@@ -73,39 +81,59 @@ class Generator:
     @property
     def free(self) -> float:
         """The room for one more session, as `admission.free` says it: below 0 there is none."""
-        return -1.0 if self._closed else admission.free(self._capacity(), self._demands())
+        return -1.0 if self._refuses else admission.free(self._capacity(), self._demands())
 
     @property
     def more(self) -> int:
         """How many further sessions it would take now."""
-        return 0 if self._closed else admission.more(self._capacity(), self._demands())
+        return 0 if self._refuses else admission.more(self._capacity(), self._demands())
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more, and hands over what it has."""
+        return self._drain.is_set()
+
+    def drain(self) -> None:
+        """Take no more, and have others take what there is: until `sessions` is 0, or `undrain`. Repeatable."""
+        self._drain.set()
+
+    def undrain(self) -> None:
+        self._drain.clear()
+
+    @property
+    def _refuses(self) -> bool:
+        return self._closed or self.draining
 
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for loop in (self._render_all(), self._commands.run(), self._keep_all()):
+                for loop in (self._render_all(), self._commands.run(), self._keep_all(), self._move_all()):
                     tasks.create_task(loop)
         finally:
             self._device.shutdown(wait=False, cancel_futures=True)
 
-    async def take(self, sid: str) -> Session | Refusal:
+    async def take(self, sid: str, take_over: TakeOver | None = None) -> Session | Refusal:
         """Become the owner of a session that waits or is paused, and begin it or go on; or say when to ask again.
 
-        Raises NoSuchSession, SessionOver (also where a paused video cannot go on any more), LeaseHeld, and what the
-        stores and the text encoder do: then it stays as it was.
+        `take_over`: of one whose owner is gone or gives it up, and of no other.
+        Raises NoSuchSession, SessionOver, LeaseHeld (it is in good hands), and what the stores and the text encoder do:
+        then it stays as it was.
         """
         with about(sid):
             if (owned := self._owned.get(sid)) is not None and owned.over:
                 await owned.left.wait()
             session = await self._parts.timeline.session(sid)
-            if session.status.owned or sid in self._taking:
+            if session.status.over:
+                raise SessionOver(sid, session.status)
+            if sid in self._owned or sid in self._taking or session.status.owned != (take_over is not None):
                 raise LeaseHeld(sid, session.owner or self._name)
             demand = Demand(session.fps, live=session.pace == "live")
-            if self._closed or not admission.admits(self._capacity(), self._demands(), demand):
+            if self._refuses or not admission.admits(self._capacity(take_over), self._demands(), demand):
                 return self._refusal()
-            taking = self._taking[sid] = Taking(demand, queued=session.queue_position is not None)
-            work = asyncio.create_task(self._begin(sid, taking))
+            wanted = take_over is not None or session.queue_position is not None
+            taking = self._taking[sid] = Taking(demand, wanted=wanted)
+            work = asyncio.create_task(self._begin(sid, taking, take_over))
             try:
                 # Who asked may leave at any moment. What was begun is finished, and then undone, in good order.
                 return await asyncio.shield(work)
@@ -128,21 +156,35 @@ class Generator:
             until = asyncio.get_running_loop().time() + self._limits.watch_seconds
             chunk = -1
             while True:
-                async with asyncio.timeout_at(until):
-                    if not await owned.ring.reach(chunk + 1):
-                        return
+                try:
+                    # Serve sends a replica that it stops no new calls: the one that is open shall last.
+                    async with asyncio.timeout_at(None if self.draining else until):
+                        if not await owned.ring.reach(chunk + 1):
+                            return
+                except TimeoutError:
+                    if self.draining:
+                        continue
+                    return
                 fresh = owned.ring.after(chunk)
                 chunk = fresh[-1].chunk
                 yield fresh
-        except TimeoutError:
-            return
         finally:
             owned.playout.leave(self._parts.clock())
             self._wake.set()
 
     async def close(self) -> None:
-        """End every session and take no more, because this replica stops."""
+        """Pause every session and take no more, because the service stops. One that nobody saw anything of ends."""
         self._closed = True
+        for owned in self._all():
+            if owned.starting:
+                self._end(owned, SessionEnded(reason="stopped"))
+            else:
+                owned.pausing = owned.pausing or "stopped"
+        self._wake.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for owned in self._all():
+                    await owned.left.wait()
         for owned in self._all():
             self._end(owned, SessionEnded(reason="stopped"))
         await self._leaver.done()
@@ -153,9 +195,10 @@ class Generator:
     def _demands(self) -> list[Demand]:
         return [owned.demand for owned in self._all()] + [taking.demand for taking in self._taking.values()]
 
-    def _capacity(self) -> Capacity:
+    def _capacity(self, take_over: TakeOver | None = None) -> Capacity:
+        """What is kept free for what varies is there for a session that nobody else may have."""
         limits = self._limits
-        return Capacity(
+        capacity = Capacity(
             self._times.usual.seconds,
             fps=self._fps,
             frames=chunk_frames(1),
@@ -163,15 +206,16 @@ class Generator:
             memory_slots=limits.memory_slots,
             offline_slots=limits.offline_slots,
         )
+        return replace(capacity, load=1.0) if take_over else capacity
 
     def _refusal(self) -> Refusal:
         now = self._parts.clock()
         left = (owned.seconds_left(now, self._limits) for owned in self._owned.values())
         return Refusal(self._name, admission.retry_after_seconds(left))
 
-    async def _begin(self, sid: str, taking: Taking) -> Session | Refusal:
+    async def _begin(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Session | Refusal:
         try:
-            owned = await self._take(sid, taking)
+            owned = await self._take(sid, taking, take_over)
         finally:
             del self._taking[sid]
         if owned is None:
@@ -180,25 +224,27 @@ class Generator:
         await self._commands.read(owned)  # what was asked while it was on its way here
         return await self._parts.timeline.session(sid)
 
-    async def _take(self, sid: str, taking: Taking) -> Owned | None:
+    async def _take(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Owned | None:
         """None: this replica stops, or nobody wants the session any more; it stays as it was."""
-        parts = self._parts
-        taking.fence = fence = await parts.leases.claim(sid, self._name)
+        parts, over = self._parts, take_over or TakeOver("", "lost")
+        taking.fence = fence = await parts.leases.claim(sid, self._name, dead_owner=over.owner, seen=over.fence)
+        claim = Claim(self._name, fence)
         try:
             session = await parts.timeline.session(sid)
-            if session.status.owned:  # its owner died a moment ago: the sweeper's business, who finds the lease run out
-                raise LeaseHeld(sid, self._name)
+            if take_over and not session.status.owned:  # it has paused a moment ago: it misses no owner
+                await self._give_back(sid, fence)
+                raise LeaseHeld(sid, take_over.owner)
             entries = await history(parts.timeline, sid)
-            stream = await stream_of(parts, session, fence, self._on_device)
+            restored = await stream_of(parts, session, entries, claim, self._on_device)
         except (LeaseHeld, SessionOver):
             raise
         except BaseException:
             await self._give_back(sid, fence)
             raise
-        if self._closed or taking.abandoned:
+        if self._refuses or taking.abandoned:
             await self._give_back(sid, fence)
             return None
-        owned = self._owned[sid] = own(parts, session, fence, stream, self._lost, self._unkept)
+        owned = self._owned[sid] = own(parts, session, claim, restored, over.cause, self._lost, self._unkept)
         self._commands.catch_up(owned, entries)
         self._wake.set()
         log.info("session taken: %s", session.prompt)
@@ -209,12 +255,12 @@ class Generator:
         await self._ending.if_asked(sid)
 
     def _undo(self, sid: str, taking: Taking) -> None:
-        """Nobody was told that the session was taken, so it holds no slot. One that was queued goes on: it had to."""
+        """Nobody was told that the session was taken, so it holds no slot, unless it had to be taken by somebody."""
         owned = self._owned.get(sid)
-        if owned is None or owned.fence != taking.fence or taking.queued:
+        if owned is None or owned.fence != taking.fence or taking.wanted:
             return
         if owned.resumed:
-            owned.pausing = True
+            owned.pausing = "requested"
             self._wake.set()
         else:
             self._end(owned, SessionEnded(reason="abandoned"))
@@ -238,7 +284,15 @@ class Generator:
     def _stand_still(self) -> None:
         """What there is to do for sessions whose next chunk is not wanted, once all before it are out."""
         for owned in self._all():
-            if owned.over or not owned.stands or owned.unpublished:
+            if owned.over or owned.unpublished:
+                continue
+            if owned.rewinds and not (owned.leaving or owned.still.is_set()):
+                self._rewinder.rewind(owned)
+                continue
+            if owned.moving:
+                owned.still.set()
+                continue
+            if not owned.stands:
                 continue
             if owned.finished:
                 self._end(owned, SessionEnded(reason="finished"))
@@ -265,21 +319,30 @@ class Generator:
         if not owned.over:
             self._publisher.publish(owned, made)
 
+    async def _move_all(self) -> None:
+        while True:
+            await self._drain.wait()
+            for owned in self._all():
+                if self.draining:
+                    await self._mover.move(owned)
+            await asyncio.sleep(MOVE_AGAIN_SECONDS)
+
     async def _keep_all(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            self._end_unwatched()
+            self._pause_unwatched()
             leases = [(sid, each.fence) for sid, each in self._taking.items() if each.fence is not None]
             leases += [(owned.sid, owned.fence) for owned in self._all() if not owned.paused]
             errors = await asyncio.gather(*(self._keep(sid, fence) for sid, fence in leases))
             if failed := [error for error in errors if error]:
                 log.warning("%d leases not renewed: %s", len(failed), failed[0])
 
-    def _end_unwatched(self) -> None:
+    def _pause_unwatched(self) -> None:
         now = self._parts.clock()
         for owned in self._all():
             if owned.seconds_left(now, self._limits) <= 0:
-                self._end(owned, SessionEnded(reason="unwatched"))
+                owned.pausing = "unwatched"
+                self._wake.set()
 
     async def _keep(self, sid: str, fence: int) -> RedisError | None:
         with about(sid):

@@ -32,9 +32,11 @@ local status = redis.call('HGET', state, 'status')
 if not status then return {'missing'} end
 if cjson.decode(ARGV[4])[status] then return {'over', status} end
 local holder = redis.call('HGET', lease, 'owner')
+-- Who asks because of one owner's death may know nothing of the next one, whose lease a restart of Redis let run out.
+if not holder and dead ~= '' then holder = redis.call('HGET', state, 'owner') end
 if holder and holder ~= owner and holder ~= dead then return {'held', holder} end
 local last = tonumber(redis.call('GET', fence) or '0')
-local next_fence = math.max(last, tonumber(redis.call('HGET', state, 'fence') or '0')) + 1
+local next_fence = math.max(last, tonumber(redis.call('HGET', state, 'fence') or '0'), tonumber(ARGV[5])) + 1
 redis.call('SET', fence, next_fence)
 redis.call('HSET', state, 'fence', next_fence, 'owner', owner)
 redis.call('HSET', lease, 'owner', owner, 'fence', next_fence)
@@ -88,17 +90,19 @@ class Leases:
         self._give_back = redis.register_script(_RELEASE)
         self._let_expire = redis.register_script(_LET_EXPIRE)
 
-    async def claim(self, sid: str, owner: str, *, dead_owner: str = "") -> int:
-        """Become the owner; gives the fence. `dead_owner`: take it from that one though its lease still runs.
+    async def claim(self, sid: str, owner: str, *, dead_owner: str = "", seen: int = 0) -> int:
+        """Become the owner; gives the fence, which is above `seen`: one that the caller has seen of the session.
 
-        Raises NoSuchSession, SessionOver, LeaseHeld (somebody else's lease runs).
+        `dead_owner`: take it from that one though its lease still runs, but from no other.
+
+        Raises NoSuchSession, SessionOver, LeaseHeld (somebody else's lease runs, or with `dead_owner` did last).
         """
         keys = Keys(sid)
         # First, so that no claimed session is missing in there. Whatever else gets in, `orphans` forgets.
         await self._redis.sadd(LIVE_SESSIONS, sid)
         match await self._claim(
             keys=[keys.state, keys.fence, keys.lease, keys.timeline, keys.chunks],
-            args=[owner, self._ttl_ms, dead_owner, _OVER],
+            args=[owner, self._ttl_ms, dead_owner, _OVER, seen],
         ):
             case ["ok", fence]:
                 await self._redis.sadd(LIVE_SESSIONS, sid)  # `orphans` may have looked in between
@@ -149,6 +153,19 @@ class Leases:
                 lost.add(sid)
         await self._forget(free)
         return frozenset(lost)
+
+    async def held_by(self, owner: str) -> frozenset[str]:
+        """Sessions that this owner should hold."""
+        sids: Any = list(await self._redis.smembers(LIVE_SESSIONS))
+        async with self._redis.pipeline(transaction=False) as reads:
+            for sid in sids:
+                reads.hmget(Keys(sid).state, "status", "owner")
+            said: Any = await reads.execute()
+        return frozenset(
+            sid
+            for sid, (status, holder) in zip(sids, said, strict=True)
+            if status is not None and holder == owner and SessionState(status).owned
+        )
 
     async def _forget(self, sids: Sequence[str]) -> None:
         """Miss these no longer, and have them expire; but none that somebody has claimed meanwhile."""

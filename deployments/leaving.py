@@ -14,6 +14,7 @@ from deployments.logs import about
 from deployments.media_store import MediaError
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts
+from deployments.session import chunk_first_frame
 from deployments.snapshots import Snapshots
 
 END_SECONDS = 2.0
@@ -75,36 +76,45 @@ class Leaver:
         self._drop(owned)
 
     async def _pause(self, owned: Owned) -> None:
+        reason = owned.pausing or "requested"
         try:
             path = await self._put_by(owned)
         except Exception as error:
-            log.warning("not paused", exc_info=True)
-            said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
-            if not owned.over:
-                owned.recorder.state(PauseRefused(reason=f"{said} The video goes on."))
-                owned.pausing = owned.leaving = False
-                self._changed()
-            return
+            log.warning("the video could not be put by", exc_info=True)
+            if reason == "requested":
+                said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
+                self._refuse(owned, said)
+                return
+            path = ""  # it goes on from the history, if at all
         if owned.over:
             return
         owned.over = owned.paused = True
         sid, recorder, cursor = owned.sid, owned.recorder, owned.cursor  # what is asked behind it comes too late here
-        chunk, frame = owned.stream.chunk, owned.stream.frame
-        log.info("session paused before frame %d", frame)
+        chunk = owned.next_chunk
+        frame = chunk_first_frame(chunk)
+        log.info("session paused before frame %d: %s", frame, reason)
         seconds = frame / owned.video.fps
-        recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, snapshot=path))
+        recorder.state(SessionPaused(chunk=chunk, frame=frame, media_seconds=seconds, reason=reason, snapshot=path))
         await recorder.settle(END_SECONDS)
         self._drop(owned)
         del owned  # and with it all its memory
         await recorder.written()
         await self._ending.if_asked(sid, cursor)
-        await self._snapshots.forget_others(path)
+        if path:
+            await self._snapshots.forget_others(path)
+
+    def _refuse(self, owned: Owned, reason: str) -> None:
+        if owned.over:
+            return
+        owned.recorder.state(PauseRefused(reason=f"{reason} The video goes on."))
+        owned.pausing, owned.leaving = None, False
+        self._changed()
 
     async def _put_by(self, owned: Owned) -> str:
         """Have all stored that the video goes on from; gives the snapshot's name."""
         async with asyncio.timeout(PAUSE_SECONDS):
             data = await self._on_device(owned.pack)
-            path = await self._snapshots.save(owned.sid, owned.fence, owned.stream.chunk, data)
+            path = await self._snapshots.save(owned.sid, owned.fence, owned.next_chunk, data)
             if owned.recording is not None:
                 await owned.recording.flush()
             return path

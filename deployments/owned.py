@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.admission import Demand
-from deployments.entries import Chunk, PromptApplied
+from deployments.entries import Chunk, PauseReason, PromptApplied, RewindRequested
 from deployments.fragments import FragmentRing
 from deployments.parts import Limits, Stream, Times
 from deployments.playout import PlayoutClock
@@ -20,9 +21,11 @@ from deployments.prompt_plan import Prompt, PromptPlan
 from deployments.recorder import Recorder
 from deployments.recording import Recording
 from deployments.scheduler import Job, paced_job, unpaced_job
-from deployments.session import chunk_at
+from deployments.session import chunk_at, chunk_first_frame
+from deployments.snapshot_keeper import SnapshotKeeper
 from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
+from longlive.snapshot import Snapshot
 
 MOST_UNPUBLISHED = 2
 """Two are encoded while a third is made. More of a render would take the encoder's cores from those who watch."""
@@ -30,11 +33,15 @@ MOST_UNPUBLISHED = 2
 
 @dataclass(frozen=True)
 class Made:
-    """A chunk from the device. `seconds` are those it had the device, `switch_seconds` of them for the new prompt."""
+    """A media chunk from the device, and what the video goes on from after it.
+
+    `seconds` are those it had the device, `switch_seconds` of them for the new prompt.
+    """
 
     chunk: int
     first_frame: int
     frames: NDArray[np.uint8]
+    snapshot: Snapshot
     seconds: float
     switch_seconds: float
     at: float
@@ -74,10 +81,14 @@ class Made:
 class Owned:
     """A session of this replica. `asked` and `served` are times of the playout's clock.
 
-    `first_chunk` is the first one of this owner, `next_chunk` the first that the device has not begun. `resumed`: the
-    video was paused before. `live`: it is made at its frame rate, for viewers; else as fast as the others leave room,
-    for nobody. `max_seconds`: it ends with the first chunk that reaches this length. `paused`: it has left, and others
-    may have its lease. `unkept`: why a render that was to be recorded is not.
+    Chunks are media chunks, which rise for ever: `first_chunk` is the first one of this owner, `next_chunk` the first
+    that the device has not begun. The stream counts its own, and is `shift` behind after it was rebuilt as it had been
+    earlier. `starting`: no fragment of it was ever out. `resumed`: the video was paused before. `live`: it is made at
+    its frame rate, for viewers; else as fast as the others leave room, for nobody. `max_seconds`: it ends with the
+    first chunk that reaches this length. `pausing`: why it shall pause. `moving`: another generator shall take it;
+    `still`: all that was made of it is out. `paused`: it has left, and others may have its lease. `unkept`: why a
+    render that was to be recorded is not. `rewinds`: where it is asked to go back to; `rewinding`: it does. `again`: it
+    is made from its very first chunk on, and what others made of it before is made once more for nobody.
     """
 
     sid: str
@@ -85,9 +96,12 @@ class Owned:
     stream: Stream
     playout: PlayoutClock
     recorder: Recorder
+    keeper: SnapshotKeeper
     video: VideoConfig
+    first_chunk: int
     asked: float
     live: bool = True
+    starting: bool = False
     resumed: bool = False
     max_seconds: float | None = None
     recording: Recording | None = None
@@ -96,23 +110,34 @@ class Owned:
     ring: FragmentRing = field(default_factory=FragmentRing)
     served: float = -math.inf
     stalled: bool = False
-    pausing: bool = False
+    pausing: PauseReason | None = None
     leaving: bool = False
+    moving: bool = False
     over: bool = False
     paused: bool = False
     unkept: str = ""
+    again: bool = False
+    rewinds: deque[RewindRequested] = field(default_factory=deque)
+    rewinding: bool = False
     unpublished: int = 0
     publishing: asyncio.Task[None] | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     encoding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    still: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    first_chunk: int = field(init=False)
     next_chunk: int = field(init=False)
+    shift: int = field(init=False)
     plan: PromptPlan = field(init=False)
 
     def __post_init__(self) -> None:
-        self.first_chunk = self.next_chunk = self.stream.chunk
+        self.next_chunk = 0 if self.again else self.first_chunk
+        self.go_on_with(self.stream)
         self.plan = PromptPlan(self.video.fps)
+
+    def go_on_with(self, stream: Stream) -> None:
+        """The next chunk is the next one of this stream."""
+        self.stream = stream
+        self.shift = self.next_chunk - stream.chunk
 
     @property
     def demand(self) -> Demand:
@@ -131,11 +156,11 @@ class Owned:
 
         A session that nobody has seen anything of makes its first chunk first: it cannot pause before it is live.
         """
-        return self.finished or (self.pausing and (self.resumed or self.next_chunk > self.first_chunk))
+        return self.finished or (self.pausing is not None and self.next_chunk >= self.first_chunk + self.starting)
 
     def job(self, now: float, times: Times) -> Job | None:
         """The next chunk; None while there must not be one."""
-        if self.over or self.stands or self.unpublished >= MOST_UNPUBLISHED:
+        if self.over or self.moving or self.rewinds or self.stands or self.unpublished >= MOST_UNPUBLISHED:
             return None
         # A live video does not wait for words, but it begins with those that are there; a render follows its script.
         if (not self.live or self.next_chunk == self.first_chunk) and self.plan.holds(self.next_chunk):
@@ -161,17 +186,18 @@ class Owned:
         if prompt is not None:
             self.stream.switch(prompt.embeddings, prompt.mode(self.video.fps))
         switched = clock()
-        chunk, first_frame = self.stream.chunk, self.stream.frame
+        chunk = self.stream.chunk + self.shift
         frames = self.stream.next_frames().numpy()
+        snapshot = self.stream.snapshot()
         end = clock()
-        return Made(chunk, first_frame, frames, end - start, switched - start, end, prompt)
+        return Made(chunk, chunk_first_frame(chunk), frames, snapshot, end - start, switched - start, end, prompt)
 
     def pack(self) -> bytes:
         """For the device's thread: what the video goes on from."""
         return self.stream.snapshot().pack()
 
     def seconds_left(self, now: float, limits: Limits) -> float:
-        """Until the session ends because nobody watches it. Infinite while somebody does, and where nobody need."""
+        """Until the session pauses because nobody watches it. Infinite while somebody does, and where nobody need."""
         if not self.live or self.pausing or self.playout.watched:
             return math.inf
         limit = limits.unwatched_seconds if self.playout.seen else limits.first_viewer_seconds

@@ -17,6 +17,7 @@ from deployments.media_store import MediaStore
 from deployments.scheduler import Estimate
 from deployments.timeline import Timeline
 from deployments.video_config import VideoConfig
+from longlive.snapshot import Snapshot
 from longlive.switch import SwitchMode
 
 T = TypeVar("T")
@@ -28,22 +29,36 @@ class OnDevice(Protocol):
     def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
-class Packs(Protocol):
-    """What a generator needs of `longlive.snapshot.Snapshot`."""
-
-    def pack(self) -> bytes: ...
-
-
 class Stream(Protocol):
-    """What a generator needs of `longlive.stream.VideoStream`. Used by one thread only."""
+    """What a generator needs of `longlive.stream.VideoStream`. Used by one thread only. Its chunks are logical ones."""
+
+    @property
+    def chunk(self) -> int: ...
+    def next_frames(self) -> Tensor: ...
+    def switch(self, prompt: Tensor, mode: SwitchMode) -> None: ...
+    def snapshot(self) -> Snapshot: ...
+
+
+class Found(Protocol):
+    """What a session was before media chunk `chunk`; `damaged` are newer ones that could not be used."""
 
     @property
     def chunk(self) -> int: ...
     @property
-    def frame(self) -> int: ...
-    def next_frames(self) -> Tensor: ...
-    def switch(self, prompt: Tensor, mode: SwitchMode) -> None: ...
-    def snapshot(self) -> Packs: ...
+    def snapshot(self) -> Snapshot: ...
+    @property
+    def damaged(self) -> tuple[int, ...]: ...
+
+
+class SnapshotWriter(Protocol):
+    async def add(self, chunk: int, snapshot: Snapshot) -> None: ...
+
+
+class SnapshotHistory(Protocol):
+    """What a generator needs of `deployments.snapshot_history.SnapshotHistory`. Its chunks are media chunks."""
+
+    def writer(self, sid: str, fence: int) -> SnapshotWriter: ...
+    async def newest(self, sid: str, at_most: int) -> Found | None: ...
 
 
 @dataclass(frozen=True)
@@ -51,8 +66,9 @@ class Parts:
     """`encode_text`, `encode_video`, `thumbnail` (a WebP of a frame) and `init_segment` ask other deployments: they try
     again themselves, and answer or raise in bounded time.
 
-    `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with what a stream's snapshot was
-    packed to, or raises longlive.errors.SnapshotError.
+    `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with a stream's snapshot, or raises
+    longlive.errors.SnapshotError. `hand_over` has another generator take a session that this one holds, and returns
+    when that one has it, or raises: then this one has it still.
     """
 
     timeline: Timeline
@@ -63,7 +79,9 @@ class Parts:
     thumbnail: Callable[[NDArray[np.uint8]], Awaitable[bytes]]
     init_segment: Callable[[VideoConfig], Awaitable[bytes]]
     open_stream: Callable[[Tensor, int], Stream]
-    restore_stream: Callable[[bytes], Stream]
+    restore_stream: Callable[[Snapshot], Stream]
+    history: SnapshotHistory
+    hand_over: Callable[[str], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
 
 
@@ -71,7 +89,7 @@ class Parts:
 class Limits:
     """`slots` None: as many as the chunk time, measured all the while, allows; never more than `memory_slots`.
 
-    A session ends when nobody has watched it for `unwatched_seconds`, or has not begun to in `first_viewer_seconds`.
+    A session pauses when nobody has watched it for `unwatched_seconds`, or has not begun to in `first_viewer_seconds`.
     A viewer's call lasts `watch_seconds` at most, for nobody says when its caller has died; a living one calls anew.
     """
 

@@ -27,8 +27,11 @@ class Publisher:
         self._changed = changed
 
     def publish(self, owned: Owned, made: Made) -> None:
-        """Have a chunk encoded, and handed out after those before it."""
+        """Have a chunk encoded, and handed out after those before it; not one that others have handed out."""
+        if made.chunk < owned.first_chunk:
+            return
         owned.unpublished += 1
+        owned.keeper.add(made.chunk + 1, made.snapshot)
         owned.publishing = asyncio.create_task(self._publish(owned, made, owned.publishing))
 
     async def _publish(self, owned: Owned, made: Made, before: asyncio.Task[None] | None) -> None:
@@ -40,6 +43,7 @@ class Publisher:
         else:
             if before is not None:
                 await before
+            await owned.keeper.stored(made.chunk + 1)  # nobody has seen what could not go on elsewhere
             if not owned.over:
                 await self._hand_out(owned, made, data)
         finally:
@@ -72,7 +76,8 @@ class Publisher:
             if gap < 1 / owned.video.fps:  # nobody sees less than a frame
                 gap = 0.0
         recorder.state(made.record(gap, slack))
-        if made.chunk == 0:
+        if owned.starting:
+            owned.starting = False
             recorder.state(SessionLive())
         if (applied := made.applied(owned.video.fps, late)) is not None:
             recorder.state(applied)

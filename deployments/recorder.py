@@ -24,9 +24,10 @@ class Recorder:
     `lost` is called when the session is not ours any more: nothing that was stated is written from then on.
     """
 
-    def __init__(self, timeline: Timeline, sid: str, fence: int, lost: Callable[[], None]) -> None:
+    def __init__(self, timeline: Timeline, sid: str, owner: str, fence: int, lost: Callable[[], None]) -> None:
         self._timeline = timeline
         self._sid = sid
+        self._owner = owner
         self._fence = fence
         self._lost = lost
         self._unsent: deque[tuple[str, Fact | Chunk]] = deque()
@@ -63,9 +64,9 @@ class Recorder:
             key, entry = self._unsent[0]
             try:
                 if isinstance(entry, Chunk):
-                    await self._timeline.append_chunk(self._sid, self._fence, entry, key)
+                    await self._timeline.append_chunk(self._sid, self._fence, entry, key, owner=self._owner)
                 else:
-                    await self._timeline.append_fact(self._sid, self._fence, entry, key)
+                    await self._timeline.append_fact(self._sid, self._fence, entry, key, owner=self._owner)
             except (Fenced, SessionOver, NoSuchSession) as error:
                 log.warning("not ours any more: %s", error)
                 self._unsent.clear()

@@ -41,6 +41,11 @@ class Snapshots:
             log.warning("earlier snapshots stay: %s", error)
 
 
+def chunk_of(path: str) -> int:
+    """With which chunk a session goes on from a snapshot of this name."""
+    return _place(path.rpartition("/")[2])[1]
+
+
 def _place(name: str) -> tuple[int, int]:
     """Fence and chunk; of what is no snapshot, behind all."""
     match = _NAME.fullmatch(name)

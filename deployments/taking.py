@@ -2,74 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from deployments.admission import Demand
-from deployments.entries import RecordingFailed, SessionFailed, SessionResumed, SessionStarting
-from deployments.media_store import NoSuchMedia
+from deployments.entries import (
+    AnyEntry,
+    Fact,
+    RecordingFailed,
+    SessionFailed,
+    SessionMoved,
+    SessionResumed,
+    SessionCreated,
+    SessionStarting,
+)
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts, Stream
 from deployments.playout import PlayoutClock
 from deployments.recorder import Recorder
 from deployments.recording import Recording
-from deployments.session import Session, SessionState
-from deployments.snapshots import Snapshots
+from deployments.replaying import Replay, words_of
+from deployments.restoring import Restored, begin, restore
+from deployments.session import Session, SessionState, chunk_at, chunk_first_frame
+from deployments.snapshot_keeper import SnapshotKeeper
+from deployments.steps import prompt_before, steps_of
 from deployments.store import SessionOver
 from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
-from longlive.errors import SnapshotError
+from longlive.switch import Recache
 
 
 @dataclass
 class Taking:
     """A session on its way to a replica: it has a slot, and once it has a `fence`, a lease that is to be renewed.
 
-    `queued`: it waited for its turn. `abandoned`: who asked for it to be taken has left.
+    `wanted`: whoever asks, it waits for somebody to take it. `abandoned`: who asked for it to be taken has left.
     """
 
     demand: Demand
-    queued: bool = False
+    wanted: bool = False
     abandoned: bool = False
     fence: int | None = None
 
 
-async def stream_of(parts: Parts, session: Session, fence: int, on_device: OnDevice) -> Stream:
-    """The video of a session that was claimed: a new one, or one that goes on where it was paused.
+@dataclass(frozen=True)
+class Claim:
+    owner: str
+    fence: int
 
-    Raises what the stores and the text encoder do: another attempt may go well. Where none will, it states that the
-    session failed, and raises SessionOver.
+
+async def stream_of(
+    parts: Parts, session: Session, entries: Sequence[AnyEntry], claim: Claim, on_device: OnDevice
+) -> Restored:
+    """The video of a session that was claimed: a new one, or one that goes on after the chunks it has.
+
+    `entries` are its timeline. Raises what the stores and the text encoder do: another attempt may go well. Where none
+    will, it states that the session failed, and raises SessionOver.
     """
-    if session.status is not SessionState.paused:
+    if _is_render(session):
+        return Restored(await _replay(parts, entries, on_device), session.chunks)
+    if not session.chunks:
+        return Restored(await begin(parts, on_device, session.prompt, session.seed), 0)
+    restored = await restore(parts, on_device, session, session.chunks)
+    if restored.chunk != session.chunks and _is_new_fork(session):
+        reason = "What it was to go on from is not kept any more. Fork the session again, at a later time."
+        await parts.timeline.append_fact(session.id, claim.fence, SessionFailed(reason=reason), owner=claim.owner)
+        raise SessionOver(session.id, SessionState.failed)
+    if restored.chunk and prompt_before(steps_of(entries), restored.chunk) != session.prompt:
         embeddings = await parts.encode_text(session.prompt)
-        return await on_device(partial(parts.open_stream, embeddings, session.seed))
-    try:
-        data = await Snapshots(parts.media).load(session.snapshot or "")
-        return await on_device(partial(parts.restore_stream, data))
-    except (SnapshotError, NoSuchMedia) as error:
-        reason = f"The paused video cannot go on: {error}. Start a new session."
-        await parts.timeline.append_fact(session.id, fence, SessionFailed(reason=reason))
-        raise SessionOver(session.id, SessionState.failed) from error
+        await on_device(partial(restored.stream.switch, embeddings, Recache()))
+    return restored
+
+
+def _is_new_fork(session: Session) -> bool:
+    parent = session.parent
+    return parent is not None and parent.relation == "fork" and session.chunks == chunk_at(parent.frame)
+
+
+def _is_render(session: Session) -> bool:
+    return session.parent is not None and session.parent.relation == "render"
+
+
+async def _replay(parts: Parts, entries: Sequence[AnyEntry], on_device: OnDevice) -> Stream:
+    """A render, which is made from its beginning on however often it was interrupted: else it would be another one."""
+    created = entries[0]
+    assert isinstance(created, SessionCreated)
+    words = {text: await parts.encode_text(text) for text in words_of(created.past)}
+    return await on_device(
+        partial(Replay, created.past, created.seed, words, parts.open_stream, parts.restore_stream)
+    )
 
 
 def own(
     parts: Parts,
     session: Session,
-    fence: int,
-    stream: Stream,
+    claim: Claim,
+    restored: Restored,
+    cause: Literal["lost", "handed-over"],
     lost: Callable[[str, int], None],
     unkept: Callable[[str, int, str], None],
 ) -> Owned:
     """The session in its owner's hands, its first fact stated. `lost` hears, with id and fence, that it is no more.
 
-    `unkept` hears with them, and a reason for people, that a render is not recorded any more.
+    `cause` is why it is taken over, if it is. `unkept` hears with them, and a reason for people, that a render is not
+    recorded any more.
     """
-    now = parts.clock()
+    now, fence = parts.clock(), claim.fence
     video = VideoConfig(width=session.width, height=session.height, fps=session.fps)
     # Nothing here refers back to what is owned: a session that is dropped gives its memory back at once.
-    recorder = Recorder(parts.timeline, session.id, fence, partial(lost, session.id, fence))
-    resumed = session.status is SessionState.paused
+    recorder = Recorder(parts.timeline, session.id, claim.owner, fence, partial(lost, session.id, fence))
     live, recording = session.pace == "live", None
 
     def failed(reason: str) -> None:
@@ -84,23 +127,43 @@ def own(
             partial(parts.init_segment, video),
             failed,
         )
-    owned = Owned(
+    recorder.state(_first_fact(session, restored, cause))
+    return Owned(
         session.id,
         fence,
-        stream,
+        restored.stream,
         PlayoutClock(video.fps, now),
         recorder,
+        SnapshotKeeper(parts.history.writer(session.id, fence)),
         video,
+        session.chunks,
         asked=now,
         live=live,
-        resumed=resumed,
+        starting=session.status in (SessionState.queued, SessionState.starting),
+        resumed=session.status is SessionState.paused,
         max_seconds=session.max_seconds,
+        again=_is_render(session),
         recording=recording,
         thumbnails=Thumbnails(parts.media, session.id, parts.thumbnail),
     )
-    if resumed:
-        frame = stream.frame
-        recorder.state(SessionResumed(chunk=stream.chunk, frame=frame, media_seconds=frame / video.fps))
-    else:
-        recorder.state(SessionStarting())
-    return owned
+
+
+def _first_fact(session: Session, restored: Restored, cause: Literal["lost", "handed-over"]) -> Fact:
+    chunk = session.chunks
+    frame = chunk_first_frame(chunk)
+    seconds = frame / session.fps
+    as_of = None if restored.chunk == chunk else restored.chunk
+    match session.status:
+        case SessionState.queued:
+            return SessionStarting()
+        case SessionState.paused:
+            return SessionResumed(chunk=chunk, frame=frame, media_seconds=seconds, restored_chunk=as_of)
+        case _:
+            return SessionMoved(
+                chunk=chunk,
+                frame=frame,
+                media_seconds=seconds,
+                restored_chunk=as_of,
+                cause=cause,
+                damaged=restored.damaged,
+            )

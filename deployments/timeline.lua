@@ -1,6 +1,6 @@
 -- Appends one entry to a session's timeline or chunk stream and brings its fold up to date: both, or neither.
 -- KEYS: state, stream, fence, lease, then all that shall expire once the session is over.
--- ARGV[1], JSON: data; create?; fence? (an owner's; commands have none); from {status: true}; to?; put {}; add {};
+-- ARGV[1], JSON: data; create?; owner?, fence? (commands have none); from {status: true}; to?; put {}; add {};
 --   cursor? (the entry's id is the session's newest); maxlen?; expire_ms? (nobody holds the session from now on);
 --   key? (names the entry among its owner's, who asks again with the same one when an answer got lost).
 -- Answers {'ok', id}, {'exists'}, {'missing'}, {'fenced'} or {'refused', status}.
@@ -17,6 +17,7 @@ else
     if key == ask.key then return {'ok', id} end
   end
   if ask.fence and tonumber(redis.call('GET', fence) or '0') ~= ask.fence then return {'fenced'} end
+  if ask.owner and redis.call('HGET', state, 'owner') ~= ask.owner then return {'fenced'} end
   if not ask.from[status] then return {'refused', status} end
 end
 

@@ -120,17 +120,22 @@ class Timeline:
         """Ask the owner for something; anybody may. Gives the entry's id. Raises NoSuchSession, SessionOver."""
         return await self._append(sid, command, change_of(command))
 
-    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None) -> str:
+    async def append_fact(
+        self, sid: str, fence: int, fact: Fact, key: str | None = None, *, owner: str | None = None
+    ) -> str:
         """State what became of the session, as its owner. Gives the entry's id.
 
+        `owner` who lost its claim with Redis's newest writes is told so even where somebody got the same fence since.
         An owner that lost the answer asks again with the same `key`, before it states anything else: the entry is there
         once. Raises NoSuchSession, SessionOver, Fenced (another owner has claimed it), IllegalTransition.
         """
-        return await self._append(sid, fact, change_of(fact), fence=fence, key=key)
+        return await self._append(sid, fact, change_of(fact), owner=owner, fence=fence, key=key)
 
-    async def append_chunk(self, sid: str, fence: int, chunk: Chunk, key: str | None = None) -> str:
-        """Record a finished chunk, as its owner; `key` and errors as in `append_fact`."""
-        return await self._append(sid, chunk, change_of(chunk), fence=fence, key=key)
+    async def append_chunk(
+        self, sid: str, fence: int, chunk: Chunk, key: str | None = None, *, owner: str | None = None
+    ) -> str:
+        """Record a finished chunk, as its owner; `key`, `owner` and errors as in `append_fact`."""
+        return await self._append(sid, chunk, change_of(chunk), owner=owner, fence=fence, key=key)
 
     async def session(self, sid: str) -> Session:
         """What the session is now. Raises NoSuchSession."""
@@ -215,6 +220,7 @@ class Timeline:
         entry: AnyEntry | Chunk,
         change: Change,
         *,
+        owner: str | None = None,
         fence: int | None = None,
         key: str | None = None,
         create: bool = False,
@@ -224,6 +230,7 @@ class Timeline:
         ask: dict[str, Any] = {
             "data": _data(entry),
             "create": create,
+            "owner": owner,
             "fence": fence,
             "from": dict.fromkeys(change.allowed_from, True),
             "to": change.to,

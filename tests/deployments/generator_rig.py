@@ -1,9 +1,8 @@
-"""A generator over a real Redis and a real media store, with a fake video and fake encoders."""
+"""A generator over a real Redis and a real media store, with a fake video, fake encoders and a history in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,11 +22,12 @@ from deployments.generator import Generator
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
 from deployments.parts import Limits, Parts
-from deployments.placement import Refusal
-from deployments.session import Session, chunk_first_frame, chunk_frames
+from deployments.placement import Refusal, TakeOver
+from deployments.session import Session, chunk_frames
 from deployments.video_config import VideoConfig
 from longlive.errors import SnapshotError
 from longlive.model import Model
+from longlive.rollout_state import RolloutState
 from longlive.snapshot import Snapshot
 from longlive.stream import VideoStream
 from longlive.switch import SwitchMode
@@ -42,21 +42,18 @@ class FakeVideoStream:
 
     def __init__(self, prompt: Tensor, seed: int) -> None:
         self.prompt = prompt
+        self.seed = seed
         self.chunk = 0
         self.modes: list[SwitchMode] = []
 
     @classmethod
-    def restore(cls, data: bytes) -> FakeVideoStream:
-        if data == b"damaged":
-            raise SnapshotError("the snapshot is damaged")
-        head = json.loads(data)
-        stream = cls(torch.tensor([[[float(head["prompt"])]]]), 0)
-        stream.chunk = head["chunk"]
+    def restore(cls, snapshot: Snapshot) -> FakeVideoStream:
+        head = snapshot.head
+        if head.model != "fake":
+            raise SnapshotError("the snapshot is of another model")
+        stream = cls(snapshot.parts[head.prompt], head.seed)
+        stream.chunk = head.chunk
         return stream
-
-    @property
-    def frame(self) -> int:
-        return chunk_first_frame(self.chunk)
 
     def next_frames(self) -> Tensor:
         frames = chunk_frames(self.chunk)
@@ -67,17 +64,52 @@ class FakeVideoStream:
         self.prompt = prompt
         self.modes.append(mode)
 
-    def snapshot(self) -> FakeSnapshot:
-        return FakeSnapshot(self.chunk, self.prompt.item())
+    def snapshot(self) -> Snapshot:
+        nothing = torch.empty(1, 0, 1)
+        state = RolloutState("fake", self.seed, self.chunk, self.prompt, nothing, None, (), (), 0, 0)
+        return Snapshot.take("fake", state, 3, torch.float32)
 
 
 @dataclass(frozen=True)
-class FakeSnapshot:
+class FoundInMemory:
     chunk: int
-    prompt: float
+    snapshot: Snapshot
+    damaged: tuple[int, ...]
 
-    def pack(self) -> bytes:
-        return json.dumps({"chunk": self.chunk, "prompt": self.prompt}).encode()
+
+class MemoryHistory:
+    """Snapshots by session and chunk; None is a damaged one. `away`: it raises. Several generators may share one."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[int, Snapshot | None]] = {}
+        self.away = False
+
+    def writer(self, sid: str, fence: int) -> MemoryWriter:
+        return MemoryWriter(self, sid)
+
+    async def newest(self, sid: str, at_most: int) -> FoundInMemory | None:
+        self.require()
+        damaged = []
+        for chunk, snapshot in sorted(self.kept.get(sid, {}).items(), reverse=True):
+            if chunk <= at_most and snapshot is not None:
+                return FoundInMemory(chunk, snapshot, tuple(damaged))
+            if chunk <= at_most:
+                damaged.append(chunk)
+        return None
+
+    def require(self) -> None:
+        if self.away:
+            raise ConnectionError("the history is away")
+
+
+@dataclass(frozen=True)
+class MemoryWriter:
+    history: MemoryHistory
+    sid: str
+
+    async def add(self, chunk: int, snapshot: Snapshot) -> None:
+        self.history.require()
+        self.history.kept.setdefault(self.sid, {})[chunk] = snapshot
 
 
 @dataclass
@@ -87,7 +119,8 @@ class Rig:
     store: Store
     media: MediaStore
     stream: Callable[[Tensor, int], FakeVideoStream] = FakeVideoStream
-    restore: Callable[[bytes], FakeVideoStream] = FakeVideoStream.restore
+    restore: Callable[[Snapshot], FakeVideoStream] = FakeVideoStream.restore
+    history: MemoryHistory = field(default_factory=MemoryHistory)
     name: str = "r"
     slots: int | None = 2
     memory_slots: int | None = None
@@ -97,6 +130,7 @@ class Rig:
     first_viewer_seconds: float = 1e6
     watch_seconds: float = 60.0
     encoder_breaks_at: int | None = None
+    heir: Rig | None = None
     prompts: list[str] = field(default_factory=list)
     generator: Generator = field(init=False)
 
@@ -114,6 +148,13 @@ class Rig:
     async def thumbnail(self, frame: NDArray[np.uint8]) -> bytes:
         return bytes([int(frame[0, 0, 0])])
 
+    async def hand_over(self, sid: str) -> None:
+        """To the generator `heir`, if there is one."""
+        if self.heir is None:
+            raise RuntimeError("there is no other generator")
+        if isinstance(await self.heir.generator.take(sid, TakeOver(self.name, "handed-over")), Refusal):
+            raise RuntimeError("the other generator is full")
+
     async def init_segment(self, config: VideoConfig) -> bytes:
         return b"init"
 
@@ -129,6 +170,8 @@ class Rig:
             init_segment=self.init_segment,
             open_stream=self.stream,
             restore_stream=self.restore,
+            history=self.history,
+            hand_over=self.hand_over,
         )
         limits = Limits(
             self.slots,
@@ -238,8 +281,8 @@ class TinyRig(Rig):
 
 
 def tiny_rig(store: Store, folder: Path, model: Model, **how: Any) -> TinyRig:
-    def restore(data: bytes) -> Any:
-        return VideoStream.restore(model, Snapshot.unpack(data))
+    def restore(snapshot: Snapshot) -> Any:
+        return VideoStream.restore(model, snapshot)
 
     stream: Any = partial(VideoStream, model)
     return TinyRig(store, MediaStore(str(folder)), stream, restore, model=model, **how)

@@ -162,13 +162,13 @@ async def test_a_replica_takes_no_more_sessions_than_its_memory_holds(store: Sto
     assert [isinstance(answer, Refusal) for answer in answers] == [False, True]
 
 
-async def test_who_never_comes_loses_the_session_sooner_than_who_was_there(store: Store, tmp_path: Path) -> None:
+async def test_what_nobody_came_to_see_pauses_sooner_than_what_somebody_saw(store: Store, tmp_path: Path) -> None:
     rig = make_rig(store, tmp_path, first_viewer_seconds=0.3)
     async with rig.running() as generator:
         await rig.begin("seen")
         await rig.watch("seen", 1)
         await rig.begin("never")
-        assert (await rig.over("never")).reason == "unwatched"
+        assert (await rig.next_of(SessionPaused, "never")).reason == "unwatched"
         await owns(generator, 1)
 
 
@@ -185,13 +185,15 @@ async def test_a_viewers_call_ends_in_time_and_the_next_one_misses_nothing(store
     assert sorted(set(chunks)) == list(range(max(chunks) + 1))
 
 
-async def test_nobody_watches_for_long_ends_the_session(store: Store, tmp_path: Path) -> None:
+async def test_what_nobody_watches_for_long_pauses_and_goes_on_when_asked_to(store: Store, tmp_path: Path) -> None:
     rig = make_rig(store, tmp_path, unwatched_seconds=0.3)
     async with rig.running() as generator:
         await rig.begin("s")
         await rig.watch("s", 1)
-        assert (await rig.over("s")).reason == "unwatched"
+        assert (await rig.next_of(SessionPaused, "s")).reason == "unwatched"
         await owns(generator, 0)
+        assert isinstance(await generator.take("s"), Session)
+        assert len(await rig.watch("s", 3)) == 3
 
 
 async def test_a_model_that_breaks_fails_its_session_only(store: Store, tmp_path: Path) -> None:
@@ -239,14 +241,37 @@ async def test_an_owner_that_was_replaced_drops_the_session_and_writes_nothing(s
     assert session.chunks <= (fragments[-1].chunk + 1 if fragments else 3)
 
 
-async def test_a_replica_that_stops_ends_its_sessions_and_takes_no_more(store: Store, tmp_path: Path) -> None:
+async def test_a_replica_that_stops_pauses_its_sessions_and_takes_no_more(store: Store, tmp_path: Path) -> None:
     rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
         await rig.begin("s")
+        await rig.begin("render", pace="offline", max_seconds=1e6)
+        await rig.until_chunks("s", 1)
+        await rig.until_chunks("render", 1)
         await generator.close()
-        assert isinstance((await rig.facts("s"))[-1], SessionEnded)
+        assert generator.sessions == 0
         assert isinstance(await rig.offer("t"), Refusal)
-    assert (await store.timeline.session("s")).reason == "stopped"
+    for sid in ("s", "render"):
+        session = await store.timeline.session(sid)
+        assert (session.status, session.reason) == (SessionState.paused, "stopped")
+        assert session.snapshot == f"{sid}/snapshots/1-{session.chunks}"
+    again = make_rig(store, tmp_path, name="r2")
+    async with again.running() as generator:
+        await generator.take("s")
+        assert len(await again.watch("s", 3)) == 3
+
+
+async def test_what_nobody_saw_anything_of_ends_when_its_replica_stops(store: Store, tmp_path: Path) -> None:
+    class Unseen(FakeVideoStream):
+        def next_frames(self) -> Tensor:
+            time.sleep(0.5)
+            return super().next_frames()
+
+    rig = make_rig(store, tmp_path, stream=Unseen)
+    async with rig.running() as generator:
+        await rig.begin("s")
+        await generator.close()
+    assert isinstance((await rig.facts("s"))[-1], SessionEnded)
 
 
 async def test_a_session_on_its_way_to_a_replica_that_stops_waits_for_another(store: Store, tmp_path: Path) -> None:
@@ -301,11 +326,13 @@ class Late(Timeline):
         super().__init__(redis, blocking)
         self.asked, self.open = asyncio.Event(), asyncio.Event()
 
-    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None) -> str:
+    async def append_fact(
+        self, sid: str, fence: int, fact: Fact, key: str | None = None, *, owner: str | None = None
+    ) -> str:
         if isinstance(fact, SessionStarting | SessionResumed):
             self.asked.set()
             await self.open.wait()
-        return await super().append_fact(sid, fence, fact, key)
+        return await super().append_fact(sid, fence, fact, key, owner=owner)
 
 
 @pytest.mark.parametrize("was", ["new", "queued", "paused"])

@@ -20,6 +20,7 @@ from deployments.prompt_plan import Prompt
 from deployments.recorder import Recorder
 from deployments.scheduler import Estimate
 from deployments.session import chunk_first_frame
+from deployments.snapshot_keeper import SnapshotKeeper
 from deployments.video_config import VideoConfig
 
 VIDEO = VideoConfig(width=16, height=16, fps=16)
@@ -35,7 +36,8 @@ def asked(at_frame: int | None = None) -> PromptRequested:
 def owned(chunk: int = 1, **how: Any) -> Owned:
     stream = FakeVideoStream(EMBEDDINGS, 0)
     stream.chunk = chunk
-    return Owned("s", 1, stream, PlayoutClock(16, 0.0), mock.Mock(spec=Recorder), VIDEO, asked=0.0, **how)
+    clock, recorder, keeper = PlayoutClock(16, 0.0), mock.Mock(spec=Recorder), mock.Mock(spec=SnapshotKeeper)
+    return Owned("s", 1, stream, clock, recorder, keeper, VIDEO, chunk, asked=0.0, **how)
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -115,14 +117,14 @@ def test_a_video_ends_with_the_first_chunk_that_reaches_its_length(seconds: floa
 
 
 def test_a_session_pauses_between_chunks_but_not_before_its_first() -> None:
-    session = owned(chunk=0)
-    session.pausing = True
+    session = owned(chunk=0, starting=True)
+    session.pausing = "requested"
     assert session.job(0.0, TIMES) is not None
     session.next_chunk += 1
     assert session.stands
     assert session.job(0.0, TIMES) is None
     back = owned(chunk=5, resumed=True)
-    back.pausing = True
+    back.pausing = "requested"
     assert back.stands
 
 

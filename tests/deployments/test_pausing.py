@@ -34,7 +34,7 @@ from deployments.media_store import MediaStore, StoreFull, StoreUnavailable
 from deployments.recording import recorded
 from deployments.redis_server import RedisServer
 from deployments.session import Session, SessionState, chunk_first_frame
-from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, SessionOver, connect
+from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, connect
 from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
 from longlive.pipeline import load_model
@@ -252,15 +252,17 @@ class Interrupted(Timeline):
             self.heard.set()
         return entries
 
-    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None) -> str:
+    async def append_fact(
+        self, sid: str, fence: int, fact: Fact, key: str | None = None, *, owner: str | None = None
+    ) -> str:
         if not isinstance(fact, SessionPaused):
-            return await super().append_fact(sid, fence, fact, key)
+            return await super().append_fact(sid, fence, fact, key, owner=owner)
         if not self.before:
-            written = await super().append_fact(sid, fence, fact, key)
+            written = await super().append_fact(sid, fence, fact, key, owner=owner)
         await self.append_command(sid, EndRequested())
         await self.ring("r", sid)
         await self.heard.wait()
-        return await super().append_fact(sid, fence, fact, key) if self.before else written
+        return await super().append_fact(sid, fence, fact, key, owner=owner) if self.before else written
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -314,23 +316,28 @@ async def test_a_session_ended_while_it_cannot_be_resumed_has_ended(store: Store
 
 
 @pytest.mark.parametrize("fault", ["damaged", "deleted"])
-async def test_a_video_that_cannot_go_on_has_failed_and_says_why(store: Store, tmp_path: Path, fault: str) -> None:
+@pytest.mark.parametrize("history", [True, False])
+async def test_without_its_snapshot_a_paused_video_goes_on_from_the_history_or_begins_anew(
+    store: Store, tmp_path: Path, fault: str, history: bool
+) -> None:
     rig = make_rig(store, tmp_path)
     async with rig.running() as generator:
         await rig.begin("s")
-        await rig.watch("s", 2)
+        await rig.watch("s", 5)
         paused = await pause(rig)
         if fault == "damaged":
             await rig.media.write(paused.snapshot, b"damaged")
         else:
             await rig.media.delete(paused.snapshot)
-        with pytest.raises(SessionOver):
-            await generator.take("s")
-        await owns(generator, 0)
-    session = await store.timeline.session("s")
-    assert session.status is SessionState.failed
-    assert "cannot go on" in (session.reason or "")
-    assert "new session" in (session.reason or "")
+        if not history:
+            rig.history.kept.clear()
+        await generator.take("s")
+        after = await rig.watch("s", 3)
+    (resumed,) = await rig.all_of(SessionResumed, "s")
+    assert (resumed.chunk, resumed.restored_chunk) == (paused.chunk, None if history else 0)
+    assert [(each.chunk, each.first_frame, each.frames) for each in after] == [
+        (chunk, chunk_first_frame(chunk), 12) for chunk in range(paused.chunk, paused.chunk + 3)
+    ]
 
 
 async def test_a_session_whose_store_is_away_stays_paused_and_goes_on_later(store: Store, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""How a session is handed to another generator at a chunk boundary, with all that was made of it stored and stated."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from deployments.logs import about
+from deployments.owned import Owned
+from deployments.parts import Parts
+
+MOVE_SECONDS = 40.0
+log = logging.getLogger(__name__)
+
+
+class NotPutDown(Exception):
+    """Nobody else could go on with the session from here."""
+
+
+class Mover:
+    """`drop` is called when a session has left. `changed` is told of one that stands for it, or goes on after all."""
+
+    def __init__(self, parts: Parts, drop: Callable[[Owned], None], changed: Callable[[], None]) -> None:
+        self._hand_over = parts.hand_over
+        self._drop = drop
+        self._changed = changed
+
+    async def move(self, owned: Owned) -> None:
+        """Have another generator take it. Never raises: one that nobody takes goes on here, for another attempt."""
+        if owned.over or owned.stands:
+            return
+        with about(owned.sid):
+            owned.moving = True
+            owned.still.clear()
+            self._changed()
+            try:
+                async with asyncio.timeout(MOVE_SECONDS):
+                    await owned.still.wait()
+                    await self._put_down(owned)
+                    await self._hand_over(owned.sid)
+            except Exception as error:
+                log.warning("not handed over yet: %r", error)
+                owned.moving = False
+                self._changed()
+            else:
+                log.info("session handed over before chunk %d", owned.next_chunk)
+                self._drop(owned)
+
+    async def _put_down(self, owned: Owned) -> None:
+        if owned.recording is not None:
+            await owned.recording.flush()
+        await owned.recorder.written()
+        if owned.over or not await owned.keeper.stored(owned.next_chunk):
+            raise NotPutDown(owned.sid)
