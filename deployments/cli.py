@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from deployments.cli_drain import drain, replicas
 from deployments.cli_generate import generate
 from deployments.cli_input import Decoder, DTypeOption, PlainDTypeOption, WrongInput, users_input
 from deployments.cli_models import fetch, inspect
@@ -59,6 +60,8 @@ app.command()(generate)
 app.command()(plan)
 app.command()(fetch)
 app.command()(inspect)
+app.command()(replicas)
+app.command()(drain)
 
 
 @app.command()

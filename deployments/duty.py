@@ -114,6 +114,8 @@ class Duty:
 
     async def step(self) -> None:
         """Tell and hear once. A wish stands while the store is away."""
+        if self.over:
+            return
         condition = await self._watch.look()
         try:
             self._wished = await self._replicas.beat(self._about())

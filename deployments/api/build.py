@@ -21,6 +21,7 @@ from deployments.api import (
     hls,
     lifecycle,
     media,
+    operation,
     prompts,
     recording,
     sessions,
@@ -47,6 +48,7 @@ ROUTES = (
     media.routes,
     hls.routes,
     recording.routes,
+    operation.routes,
 )
 
 

@@ -49,7 +49,9 @@ from deployments.calls import PartDown
 from deployments.exports import NoSuchExport
 from deployments.idempotency import KeyInUse, KeyReused
 from deployments.media_store import NoSuchMedia, StoreFull, StoreUnavailable
+from deployments.operator_token import OperatorTokenMissing, OperatorTokenWrong
 from deployments.pool import PoolFull
+from deployments.replicas import NoSuchReplica
 from deployments.snapshot_shelves import SnapshotsAway
 from deployments.steering import TokenMissing, TokenWrong
 from deployments.store import BadCursor, CursorGone, LeaseHeld, NoSuchSession, SessionError, SessionOver
@@ -67,6 +69,17 @@ class FragmentsOver(SessionError):
 
     def __str__(self) -> str:
         return f"Session {self.sid!r} is over and its last fragment was handed out. Read the session for the reason."
+
+
+class ServiceStops(SessionError):
+    """The last process that hands out fragments stops."""
+
+    def __init__(self, sid: str) -> None:
+        super().__init__(sid)
+        self.sid = sid
+
+    def __str__(self) -> str:
+        return f"The service stops, and session {self.sid!r} is paused. Resume it when the service runs again."
 
 
 class NoSuchFragment(SessionError):
@@ -117,6 +130,9 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     SessionOver: _Kind(HTTPStatus.CONFLICT, "session-over"),
     TokenMissing: _Kind(HTTPStatus.UNAUTHORIZED, "not-authorized", headers={"WWW-Authenticate": "Bearer"}),
     TokenWrong: _Kind(HTTPStatus.FORBIDDEN, "not-yours"),
+    OperatorTokenMissing: _Kind(HTTPStatus.UNAUTHORIZED, "not-authorized", headers={"WWW-Authenticate": "Bearer"}),
+    OperatorTokenWrong: _Kind(HTTPStatus.FORBIDDEN, "not-operator"),
+    NoSuchReplica: _Kind(HTTPStatus.NOT_FOUND, "no-such-replica"),
     InThePast: _Kind(HTTPStatus.CONFLICT, "in-the-past"),
     AfterTheEnd: _Kind(HTTPStatus.CONFLICT, "after-the-end"),
     InTheFuture: _Kind(HTTPStatus.CONFLICT, "in-the-future"),
@@ -139,6 +155,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     KeyReused: _Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
     KeyInUse: _Kind(HTTPStatus.CONFLICT, "in-progress", retry_after_s=1),
     FragmentsOver: _Kind(HTTPStatus.GONE, "fragments-over"),
+    ServiceStops: _Kind(HTTPStatus.GONE, "service-stops", retry_after_s=2),
     NoSuchFragment: _Kind(HTTPStatus.BAD_REQUEST, "bad-cursor"),
     BadReload: _Kind(HTTPStatus.BAD_REQUEST, "bad-reload"),
     NoSuchSegment: _Kind(HTTPStatus.NOT_FOUND, "no-such-segment"),

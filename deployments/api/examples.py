@@ -16,11 +16,13 @@ from deployments.api.messages import (
     End,
     EntryMessage,
     FragmentFollows,
+    GoAway,
     Got,
     Hello,
     Init,
     Over,
     Pause,
+    Position,
     ProblemMessage,
     Prompt,
     Resume,
@@ -40,6 +42,7 @@ from deployments.api.models import (
     SessionView,
     TimelinePage,
 )
+from deployments.api.operation import ReplicaList
 from deployments.api.problems import PID, SID
 from deployments.api.recording import Thumbnail, ThumbnailList
 from deployments.entries import (
@@ -55,10 +58,22 @@ from deployments.entries import (
 from deployments.export import Export, ExportFormat, ExportState
 from deployments.model_view import ModelView
 from deployments.receipts import receipts
+from deployments.replicas import Replica
 from deployments.session import SessionState, chunk_first_frame, chunk_frames
 from deployments.steering import TokenMissing
 
 _START = 1700000000000
+_REPLICA = Replica(
+    id="x7k2p9qd",
+    node="4f0a8d2b6c",
+    host="10.0.0.7",
+    sessions=3,
+    more=1,
+    accepting=True,
+    draining=False,
+    stopping=False,
+    started_at=_START,
+)
 _FPS = 16
 _MODEL = "longlive-1.3b"
 _PROMPT, _NEXT = "a red ball bounces on a beach at night", "it starts to rain"
@@ -178,6 +193,7 @@ _ALL: tuple[BaseModel, ...] = (
     _THUMBNAILS[0],
     ThumbnailList(data=_THUMBNAILS),
     Health(status="ok"),
+    ReplicaList(data=[_REPLICA], drained_nodes=["9d1c7e5b3a"]),
     Hello(type="hello", token=_TOKEN, after_event=_ENTRIES[2].id, after_fragment=3),
     Prompt(type="prompt", text=_NEXT, at=AtSeconds(seconds=12.5), mode="blend", blend_seconds=2.0, ref="1"),
     Cancel(type="cancel", prompt_id=PID, ref="2"),
@@ -193,6 +209,7 @@ _ALL: tuple[BaseModel, ...] = (
     Stats(session=_SESSION),
     Answer(ref="1", prompt=_ACCEPTED),
     ProblemMessage(ref="3", problem=explain(TokenMissing(SID))[0]),
+    GoAway(seconds=5.0, resume=Position(after=4, event=_APPLIED.id)),
     Over(session=_ENDED),
 )
 EXAMPLES: Mapping[str, BaseModel] = {type(example).__name__: example for example in _ALL}

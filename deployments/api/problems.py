@@ -7,7 +7,15 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from deployments.api.errors import MEDIA_TYPE, BadReload, FragmentsOver, NoSuchFragment, NoSuchSegment, explain
+from deployments.api.errors import (
+    MEDIA_TYPE,
+    BadReload,
+    FragmentsOver,
+    NoSuchFragment,
+    NoSuchSegment,
+    ServiceStops,
+    explain,
+)
 from deployments.api.export_refusals import (
     ExporterBusy,
     ExportFailed,
@@ -39,8 +47,10 @@ from deployments.calls import PartDown
 from deployments.exports import NoSuchExport
 from deployments.idempotency import KeyInUse, KeyReused
 from deployments.media_store import StoreUnavailable
+from deployments.operator_token import OperatorTokenMissing, OperatorTokenWrong
 from deployments.pool import PoolFull
 from deployments.receipts import PromptStatus, Receipt
+from deployments.replicas import NoSuchReplica
 from deployments.snapshot_shelves import SnapshotsAway
 from deployments.steering import TokenMissing, TokenWrong
 from deployments.store import BadCursor, CursorGone, LeaseHeld, NoSuchSession, SessionOver
@@ -54,6 +64,9 @@ _EXAMPLES: tuple[Exception, ...] = (
     LeaseHeld(SID, "generator"),
     TokenMissing(SID),
     TokenWrong(SID),
+    OperatorTokenMissing(),
+    OperatorTokenWrong(),
+    NoSuchReplica("x7k2p9qd"),
     Unsuitable((("body.fps", "the model offers 1 to 16 frames a second"),)),
     InThePast(57, 3.5625),
     AfterTheEnd(60.0),
@@ -71,6 +84,7 @@ _EXAMPLES: tuple[Exception, ...] = (
     BadCursor("yesterday"),
     CursorGone("1700000000000-0", "1700000009000-0"),
     FragmentsOver(SID),
+    ServiceStops(SID),
     NoSuchFragment(SID, 7),
     BadReload("Segment 900 is too far ahead: read the playlist without `_HLS_msn`."),
     NoSuchSegment(SID, "12.3"),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from deployments.entries import SessionEnded
 from deployments.export import Export
 from deployments.exports import Exports
+from deployments.farewell import Farewell
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
 from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
+from deployments.replicas import Replicas
 from deployments.snapshot_history import SnapshotHistory
 from deployments.steering import Steering
 from deployments.timeline import Timeline
@@ -36,6 +40,7 @@ class Services:
     idempotency: IdempotencyKeys
     conclude: Callable[[str, SessionEnded], Awaitable[bool]]
     hub: Hub
+    farewell: Farewell
     unread_words: Callable[[str], Awaitable[UnreadWords]]
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
     media: MediaStore
@@ -43,4 +48,6 @@ class Services:
     exports: Exports
     make_export: Callable[[Export], Awaitable[bool]]
     poster: Callable[[str, float | None, int], Awaitable[bytes]]
+    replicas: Replicas
+    operator_token: SecretStr
     ready: Callable[[], Awaitable[None]]

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from redis_store import Store
 
 from deployments.api.build import build_api
@@ -33,13 +34,16 @@ from deployments.entries import (
 from deployments.export import Export
 from deployments.exporter import Exporter
 from deployments.exports import Exports
+from deployments.farewell import Farewell
 from deployments.fragments import Fragment, FragmentRing
 from deployments.hub import Hub
 from deployments.idempotency import IdempotencyKeys
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
+from deployments.placement import TakeOver
 from deployments.pool import PoolFull
+from deployments.replicas import Replicas
 from deployments.session import Session, SessionState, chunk_first_frame, chunk_frames
 from deployments.snapshot_history import open_history
 from deployments.steering import Steering
@@ -48,6 +52,7 @@ from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
 
 OWNER = "generator"
+OPERATOR = SecretStr("the operator's")
 VIEW = ModelView(name="m", width=64, height=48, fps=16, slowest_fps=2, sizes=((64, 48), (96, 64)), examples=("a ball",))
 
 
@@ -62,7 +67,8 @@ class Parts:
         self.history = open_history(f"memory://{secrets.token_hex(4)}", 2**26)
         self.exports = Exports(store.redis)
         self.exporter = Exporter(self.media, self.exports)
-        self.sweeper = Sweeper(store.timeline, self.leases, "ingress")
+        self.sweeper = Sweeper(store.timeline, self.leases, "ingress", self.take)
+        self.farewell = Farewell()
         self.room: int | None = None
         self.dying = 0
         self.dying_after_the_claim = False
@@ -81,7 +87,8 @@ class Parts:
             steering=Steering(self.store.redis),
             idempotency=IdempotencyKeys(self.store.redis),
             conclude=self.sweeper.conclude,
-            hub=Hub(self.watch, self.lost, self.store.timeline),
+            hub=Hub(self.watch, self.sweeper.lost, self.sweeper.wanted, self.store.timeline),
+            farewell=self.farewell,
             unread_words=self.unread_words,
             init_segment=self.init_segment,
             media=self.media,
@@ -89,10 +96,13 @@ class Parts:
             exports=self.exports,
             make_export=self.make_export,
             poster=self.exporter.poster,
+            replicas=Replicas(self.store.redis),
+            operator_token=OPERATOR,
             ready=self.ready,
         )
 
-    async def take(self, sid: str) -> Session:
+    async def take(self, sid: str, take_over: TakeOver | None = None, not_to: tuple[str, ...] = ()) -> Session:
+        assert take_over is None, "no owner dies here"
         self.asked.append(sid)
         if self.dying:
             self.dying -= 1
@@ -151,9 +161,6 @@ class Parts:
             fresh = ring.after(chunk)
             chunk = fresh[-1].chunk
             yield fresh
-
-    async def lost(self, sid: str, owner: str) -> None:
-        raise AssertionError("no owner dies here")
 
     async def model(self) -> ModelView:
         return VIEW
