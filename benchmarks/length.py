@@ -36,6 +36,7 @@ from longlive.tiny.world import Scene, draw_scene
 from longlive.video_file import VideoFile
 from memory import live_tensor_bytes
 from report import emit, report, say
+from trend import trend
 
 SEED = 0
 BINS = 60  # points over the video: one for each minute of an hour
@@ -137,11 +138,11 @@ def measure(model: Model, minutes: float) -> dict[str, Any]:
         "frames_expected": expected,
         "frames_made": kept.frames,
         "mp4": stamps,
-        "cpu_ms_per_chunk": trend(kept, "cpu_ms_per_chunk"),
-        "cost_over_young": trend(kept, "cost_over_young"),
-        "rss_mib": trend(kept, "rss_mib"),
-        "live_tensor_mib": trend(kept, "live_tensor_mib"),
-        "readouts_that_match": trend(kept, "readouts_that_match"),
+        "cpu_ms_per_chunk": settled(kept, "cpu_ms_per_chunk"),
+        "cost_over_young": settled(kept, "cost_over_young"),
+        "rss_mib": settled(kept, "rss_mib"),
+        "live_tensor_mib": settled(kept, "live_tensor_mib"),
+        "readouts_that_match": settled(kept, "readouts_that_match"),
         "frame_to_frame": changes(kept, hard_cut),
         "points": kept.points,
     }
@@ -154,33 +155,16 @@ def timed(stream: VideoStream) -> tuple[Tensor, float, float]:
     return made, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def trend(kept: Recorder, name: str) -> dict[str, float | list[float]]:
-    """First against last sixth of the points (ten minutes of an hour), and the slope with its 95 % interval.
-
-    The first point is left out: in it the window fills and the allocator warms up.
-    """
+def settled(kept: Recorder, name: str) -> dict[str, float | list[float]]:
+    """A figure's trend without the first point: in it the window fills and the allocator warms up."""
     points = kept.points[1:]
-    sixth = max(1, len(points) // 6)
-    y = np.array([point[name] for point in points])
-    hours = np.array([point["minutes"] for point in points]) / 60
-    centred = hours - hours.mean()
-    slope = float((centred * y).sum() / (centred**2).sum())
-    residual = y - y.mean() - slope * centred
-    margin = 1.96 * math.sqrt(float((residual**2).sum()) / max(1, len(y) - 2) / float((centred**2).sum()))
-    return {
-        "first_sixth": round(float(y[:sixth].mean()), 4),
-        "last_sixth": round(float(y[-sixth:].mean()), 4),
-        "min": round(float(y.min()), 4),
-        "max": round(float(y.max()), 4),
-        "slope_per_hour": round(slope, 4) + 0.0,  # no "-0.0"
-        "slope_per_hour_95": [round(slope - margin, 4) + 0.0, round(slope + margin, 4) + 0.0],
-    }
+    return trend([point["minutes"] / 60 for point in points], [point[name] for point in points])
 
 
 def changes(kept: Recorder, hard_cut: float) -> dict[str, float]:
     """Mean absolute change of a pixel, of 255, from a frame to the next: at chunk borders, within chunks, at a cut."""
-    settled = np.arange(len(kept.change)) >= SETTLED
-    border, within = kept.change[kept.border & settled], kept.change[~kept.border & settled]
+    late = np.arange(len(kept.change)) >= SETTLED
+    border, within = kept.change[kept.border & late], kept.change[~kept.border & late]
     return {
         "largest_at_chunk_borders": round(float(border.max()), 3),
         "largest_within_chunks": round(float(within.max()), 3),

@@ -98,6 +98,19 @@ def _replicas() -> dict[str, dict[str, int]]:
     }
 
 
+def _ray() -> dict[str, int]:
+    """Actors that live, and what is in the object store."""
+    import ray
+    from ray._private import internal_api, state
+
+    known = internal_api.get_state_from_address(ray.get_runtime_context().gcs_address)
+    store = internal_api.get_memory_info_reply(known).store_stats
+    return {
+        "actors": sum(actor["State"] == "ALIVE" for actor in state.actors().values()),
+        "objects": store.num_local_objects,
+    }
+
+
 def _obey(orders: TextIO, answers: TextIO, known: Mapping[str, Callable[..., Any]]) -> None:
     for line in orders:
         name, *arguments = json.loads(line)
@@ -114,7 +127,7 @@ def main() -> None:
     from deployments.settings import load_settings
 
     def ready(url: str) -> None:
-        known = {"replicas": _replicas}
+        known = {"replicas": _replicas, "ray": _ray}
         threading.Thread(target=_obey, args=(sys.stdin, answers, known), daemon=True).start()
         say(f"{url} is ready")
 
