@@ -12,10 +12,10 @@ from deployments.entries import (
     AnyEntry,
     Fact,
     RecordingFailed,
+    SessionCreated,
     SessionFailed,
     SessionMoved,
     SessionResumed,
-    SessionCreated,
     SessionStarting,
 )
 from deployments.owned import Owned
@@ -90,9 +90,7 @@ async def _replay(parts: Parts, entries: Sequence[AnyEntry], on_device: OnDevice
     created = entries[0]
     assert isinstance(created, SessionCreated)
     words = {text: await parts.encode_text(text) for text in words_of(created.past)}
-    return await on_device(
-        partial(Replay, created.past, created.seed, words, parts.open_stream, parts.restore_stream)
-    )
+    return await on_device(partial(Replay, created.past, created.seed, words, parts.open_stream, parts.restore_stream))
 
 
 def own(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from deployments.api.refusals import Forgotten, NothingMade, OtherModel
 from deployments.api.services import Services
 from deployments.api.warn import warnings_of
 from deployments.ending import history
-from deployments.entries import BeginStep, Parent, PromptRequested, PromptStep, SessionCreated
+from deployments.entries import Parent, PromptRequested, PromptStep, SessionCreated, Step
 from deployments.logs import about
 from deployments.session import Session, chunk_first_frame
 from deployments.snapshot_history import NoSuchSnapshot
@@ -53,25 +54,29 @@ async def render(services: Services, sid: str, ask: RenderSession) -> CreatedSes
         session = await _of_our_model(services, sid)
         if not session.frames:
             raise NothingMade(sid)
-        seconds = min(session.media_seconds, ask.max_seconds or session.media_seconds)
-        steps = steps_of(await history(services.timeline, sid))
-        past = tuple(step for step in steps if chunk_first_frame(step.chunk) < seconds * session.fps)
-        begin = past[0]
-        assert isinstance(begin, BeginStep)
-        created = SessionCreated(
-            prompt=begin.text,
-            seed=begin.seed,
-            pace="offline",
-            max_seconds=seconds,
-            record=True,
-            labels=ask.labels,
-            metadata=ask.metadata,
-            parent=Parent(session=sid, frame=session.frames, relation="render"),
-            past=past,
-            **_same(session),
-        )
-        script = [_asked_again(step) for step in past if isinstance(step, PromptStep)]
+        created, script = render_of(session, steps_of(await history(services.timeline, sid)), ask)
         return await start(services, created, script, queue=ask.queue)
+
+
+def render_of(
+    session: Session, steps: Sequence[Step], ask: RenderSession
+) -> tuple[SessionCreated, list[PromptRequested]]:
+    """A session that repeats one which has frames, and was made by these steps; and the prompts to begin it with."""
+    seconds = min(session.media_seconds, ask.max_seconds or session.media_seconds)
+    past = tuple(step for step in steps if chunk_first_frame(step.chunk) < seconds * session.fps)
+    created = SessionCreated(
+        prompt=past[0].text,
+        seed=seed_of(past[:1]),
+        pace="offline",
+        max_seconds=seconds,
+        record=True,
+        labels=ask.labels,
+        metadata=ask.metadata,
+        parent=Parent(session=session.id, frame=session.frames, relation="render"),
+        past=past,
+        **_same(session),
+    )
+    return created, [_asked_again(step) for step in past if isinstance(step, PromptStep)]
 
 
 async def _of_our_model(services: Services, sid: str) -> Session:
