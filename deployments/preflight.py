@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import fsspec
 import redis
+from fsspec.utils import get_protocol
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deployments.session import FRAMES_PER_LATENT, LATENTS_PER_CHUNK
+from deployments.snapshot_shelves import is_redis
 from longlive.config import DecoderName, ModelConfig
 
 
@@ -26,7 +29,7 @@ def require_address(host: str, port: int) -> None:
         raise CannotStart(f"cannot listen on {host}:{port} ({fault}); choose another --port or --host") from error
 
 
-def require_redis(url: str) -> None:
+def require_redis(url: str, setting: str = "REDIS_URL") -> None:
     try:
         with redis.Redis.from_url(
             url, socket_timeout=5.0, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0)
@@ -34,8 +37,20 @@ def require_redis(url: str) -> None:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         raise CannotStart(
-            f"the Redis of REDIS_URL does not answer ({_line(error)}); start it, or unset REDIS_URL to have one"
+            f"the Redis of {setting} does not answer ({_line(error)}); start it, or unset {setting} to have one"
         ) from error
+
+
+def require_snapshots(url: str) -> None:
+    """There is such a Redis, or such a kind of place."""
+    name = "LONGLIVE_SNAPSHOTS"
+    if is_redis(url):
+        require_redis(url, name)
+        return
+    try:
+        fsspec.get_filesystem_class(get_protocol(url))
+    except (ValueError, ImportError) as error:
+        raise CannotStart(f"{name} cannot be opened ({_line(error)}); correct it, or unset it") from error
 
 
 def require_model(name: str, weights: Path | None, decoder: DecoderName) -> None:

@@ -34,12 +34,14 @@ class RedisServerError(Exception):
 class RedisServer:
     """Start it, use `url`, stop it; or use it as a context manager.
 
-    Writes reach the disk within a second. It ends with the process that started it, however that one ends (on Linux:
-    with the *thread* that started it, so start it from one that stays).
+    Writes reach the disk within a second; one that is not `persistent` begins empty each time. With `max_bytes`, what
+    was not used for longest is dropped beyond it. It ends with the process that started it, however that one ends (on
+    Linux: with the *thread* that started it, so start it from one that stays).
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, persistent: bool = True, max_bytes: int | None = None) -> None:
         self._data_dir = data_dir
+        self._persistent, self._max_bytes = persistent, max_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
 
@@ -56,9 +58,9 @@ class RedisServer:
         return self._process is not None and self._process.poll() is None
 
     def keep(self) -> None:
-        """Start it again if it died, where its clients look for it and with its data. Errors as `start`."""
+        """Start it again if it died, where its clients look for it, with the data that it keeps. Errors as `start`."""
         if not self.alive:
-            log.warning("Redis has died, a new one is started on its data")
+            log.warning("the Redis in %s has died, a new one is started there", self._data_dir)
             # A child that was just rewriting its data holds the directory for a moment longer.
             patience = time.monotonic() + RELEASE_SECONDS
             while True:
@@ -116,11 +118,13 @@ class RedisServer:
             "bind": "127.0.0.1",
             "port": str(self._port),
             "dir": str(self._data_dir.resolve()),
-            "appendonly": "yes",
+            "appendonly": "yes" if self._persistent else "no",
             "appendfsync": "everysec",
             "save": "",
             "logfile": str(log.resolve()),
         }
+        if self._max_bytes is not None:
+            options |= {"maxmemory": str(self._max_bytes), "maxmemory-policy": "allkeys-lru"}
         self._process = subprocess.Popen(
             [_executable(), *(part for name, value in options.items() for part in (f"--{name}", value))],
             stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,7 +19,15 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from deployments import logs
-from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
+from deployments.operator_token import operator_token
+from deployments.preflight import (
+    CannotStart,
+    require_address,
+    require_devices,
+    require_model,
+    require_redis,
+    require_snapshots,
+)
 from deployments.redis_server import RedisServer, RedisServerError
 from deployments.settings import Settings
 
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
 STORE_BYTES = 256 * 1024 * 1024
+SNAPSHOT_MEMORY = 8
+"""Snapshots of live sessions take at most this part of the machine's memory: one divided by it."""
 APP = "longlive"
 END_SECONDS = 5.0
 READY_SECONDS = 60.0
@@ -35,7 +46,7 @@ SECOND_SIGNAL_SECONDS = 0.5  # `make` passes a signal on that we got as well: th
 log = logging.getLogger(__name__)
 # Read when Ray is first imported, here and in every process that it starts; what the operator set stays. Who may
 # talk to Ray may run what he likes: so there is a token, of this run only, and Ray keeps none in the home directory.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAY_AUTH_MODE": "token",
     # Despite its name, what keeps Ray on loopback on every system: only the proxy listens where the settings say.
@@ -47,6 +58,8 @@ _ENVIRONMENT = {
     # A proxy on a busy machine is slow, not dead: by default it is killed after five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    # One that is dead fails its checks at once, and is replaced after the third: not half a minute later.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     # What answers `live.mp4` without end has to be where its reader is.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.live:middlewares",
     "RAY_DEDUP_LOGS": "0",
@@ -65,7 +78,7 @@ class Service:
         self._settings = settings
         self._progress = progress
         self._stack = contextlib.ExitStack()
-        self._redis: RedisServer | None = None
+        self._servers: list[RedisServer] = []
 
     @property
     def url(self) -> str:
@@ -81,12 +94,23 @@ class Service:
             raise
 
     def keep(self) -> None:
-        """To be called about once a second while the service runs: starts our Redis again if it died. Raises Broken."""
+        """To be called about once a second while the service runs: starts a Redis that died again. Raises Broken."""
         try:
-            if self._redis is not None:
-                self._redis.keep()
+            for server in self._servers:
+                server.keep()
         except RedisServerError as error:
             raise Broken(f"Redis died and cannot be started again: {error}") from error
+
+    def update(self, settings: Settings) -> None:
+        """Go on with other settings of the replicas: each is replaced by a new one, in turn, while its sessions move.
+
+        Returns when the new ones run; the old ones may still hand over. Host, port, stores and model stay.
+        """
+        from ray import serve
+
+        generators = serve.status().applications[APP].deployments["Generator"]
+        running = sum(count for state, count in generators.replica_states.items() if state != "STOPPING")
+        self._run(settings, running)
 
     def stop(self) -> None:
         """Returns when every process that was started is gone. Repeatable."""
@@ -107,11 +131,21 @@ class Service:
         require_address(settings.host, settings.port)
         if settings.redis_url is not None:
             require_redis(settings.redis_url)
+        if settings.snapshots is not None:
+            require_snapshots(settings.snapshots)
         require_model(settings.model, settings.weights, settings.decoder)
-        for name, value in _ENVIRONMENT.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        redis_url = settings.redis_url or self._start_redis()
+        redis_url = settings.redis_url or self._start_redis(RedisServer(settings.data_dir))
+        snapshots_url = settings.snapshots or self._start_redis(
+            # What live sessions go on from: in memory alone, so that no disk is waited for before a fragment goes out.
+            RedisServer(
+                settings.data_dir / "snapshots",
+                persistent=False,
+                max_bytes=psutil.virtual_memory().total // SNAPSHOT_MEMORY,
+            )
+        )
 
         self._progress("starting Ray")
         # Importing what the deployments need takes as long as Ray's start, and mostly waits for the disk.
@@ -134,7 +168,7 @@ class Service:
         )
         gpus = int(ray.cluster_resources().get("GPU", 0))
         require_devices(settings.generators, gpus)
-        quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
+        self._quiet = quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
         self._stack.callback(serve.shutdown)
         serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port), logging_config=quiet)
 
@@ -142,25 +176,35 @@ class Service:
         imports.join()
         from deployments.app import build
 
+        self._build = partial(build, redis_url=redis_url, snapshots_url=snapshots_url, gpus=gpus)
         try:
-            serve.run(build(settings, redis_url, gpus), name=APP, route_prefix="/", logging_config=quiet)
+            self._run(settings)
         except RuntimeError as error:  # Serve keeps why a replica cannot run in its own log
             raise CannotStart(
                 f"the model '{settings.model}' cannot be served here; `longlive generate` with the same --model, "
                 "--weights, --decoder and --dtype fails for the same reason, and says which"
             ) from error
-        self._stack.callback(_end_sessions, serve.get_deployment_handle("Generator", APP))
+        self._stack.callback(_broadcast, serve.get_deployment_handle("Ingress", APP), "leave")
+        self._stack.callback(_broadcast, serve.get_deployment_handle("Generator", APP), "close")
         self._await_ready()
 
-    def _start_redis(self) -> str:
-        self._progress("starting Redis")
-        redis = RedisServer(self._settings.data_dir)
+    def _run(self, settings: Settings, running: int | None = None) -> None:
+        from ray import serve
+
+        # Also where there is a REDIS_URL and a store: whoever can read the data directory operates the service.
+        token = settings.operator_token or operator_token(settings.data_dir)
+        application = self._build(settings.model_copy(update={"operator_token": token}), running=running)
+        serve.run(application, name=APP, route_prefix="/", logging_config=self._quiet)
+
+    def _start_redis(self, redis: RedisServer) -> str:
+        if not self._servers:
+            self._progress("starting Redis")
         try:
             redis.start()
         except RedisServerError as error:
             raise CannotStart(str(error)) from error
         self._stack.callback(redis.stop)
-        self._redis = redis
+        self._servers.append(redis)
         return redis.url
 
     def _await_ready(self) -> None:
@@ -176,12 +220,12 @@ class Service:
                 time.sleep(0.2)
 
 
-def _end_sessions(generators: DeploymentHandle) -> None:
-    """Let viewers and history hear of the stop: a stream that is cut and one that has ended look different."""
+def _broadcast(deployment: DeploymentHandle, stop: str) -> None:
+    """Let history and viewers hear of the stop: a stream that is cut and one that has ended look different."""
     try:
-        generators.broadcast("close").results(timeout_s=END_SECONDS)
+        deployment.broadcast(stop).results(timeout_s=END_SECONDS)
     except Exception as error:  # what does not answer is stopped all the same
-        log.warning("sessions were not ended: %s", error)
+        log.warning("%s was not heard: %s", stop, error)
 
 
 def _abandon() -> None:

@@ -88,9 +88,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_redis(self) -> Self:
-        if self.redis_url and self.store and "data_dir" in self.model_fields_set:
+        if self.redis_url and self.store and self.snapshots and "data_dir" in self.model_fields_set:
             raise ValueError(
-                "with REDIS_URL and a store nothing is kept in the data directory: unset it, or one of them"
+                "with REDIS_URL, a store and snapshots nothing is kept in the data directory: unset it, or one of them"
             )
         return self
 

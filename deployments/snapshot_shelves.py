@@ -180,8 +180,12 @@ class FileShelf:
             return None
 
 
+def is_redis(url: str) -> bool:
+    return url.startswith(("redis://", "rediss://", "unix://"))
+
+
 def open_shelf(url: str) -> Shelf:
-    return RedisShelf(url) if url.startswith(("redis://", "rediss://", "unix://")) else FileShelf(url)
+    return RedisShelf(url) if is_redis(url) else FileShelf(url)
 
 
 def _client(url: str, seconds: float) -> redis.asyncio.Redis:

@@ -148,8 +148,8 @@ class Rollout:
         sink = replace(state.sink, latents=state.sink.latents.to(newest)) if state.sink else None
         with self._changing():
             end = state.chunk * self.config.chunk_frames
-            self._rebuild(state.passes, sink, newest, end, state.origin, state.offset)
-            self._read(state.prompt)
+            texts = self._rebuild(state.passes, sink, newest, end, state.origin, state.offset)
+            self._read(state.prompt, texts.get(id(state.prompt)))
             self._log.resume(state.passes, sink)
             self.chunk, self._finished, self._coming = state.chunk, newest, list(state.coming)
             self._unfinished, self._noise_ahead = {}, {}
@@ -195,8 +195,15 @@ class Rollout:
             elif step.memory == "rebuild":
                 self._recache(step.sink or self.config.sink_policy)
 
-    def _read(self, prompt: Tensor) -> None:
-        self._text, self._prompt = self._encoded(prompt), prompt
+    def _read(self, prompt: Tensor, text: TextContext | None = None) -> None:
+        self._prompt, self._read_text = prompt, text
+
+    @property
+    def _text(self) -> TextContext:
+        """What the prompt says to the transformer; read when it is first needed, for some prompts never are."""
+        if self._read_text is None:
+            self._read_text = self._encoded(self._prompt)
+        return self._read_text
 
     @torch.inference_mode()
     def _encoded(self, prompt: Tensor) -> TextContext:
@@ -228,10 +235,10 @@ class Rollout:
 
     def _rebuild(
         self, passes: Sequence[CleanPass], sink: Sink | None, newest: Tensor, end: int, origin: int, offset: int
-    ) -> None:
+    ) -> dict[int, TextContext]:
         """Make the keys and values of a log's passes anew; positions behind the sink count from `offset` on.
 
-        `newest` are the latents up to frame `end` - 1.
+        `newest` are the latents up to frame `end` - 1. Gives the prompts as read, by the ids of their tensors.
         """
         self.cache.restart(origin)
         texts: dict[int, TextContext] = {}
@@ -244,6 +251,7 @@ class Rollout:
             latents = latents_of(made.frames, sink, newest, end)
             self._forward_clean(made.frames, latents, texts[id(made.prompt)])
         self.cache.skip_to(end, offset)
+        return texts
 
     def _forward_clean(self, frames: range, latents: Tensor, text: TextContext) -> None:
         time, _, _ = self._level((self._sampler.steps,) * len(frames))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -82,31 +82,49 @@ class Snapshot:
 
     @staticmethod
     def take(
-        model: str, state: RolloutState, chunk_frames: int, dtype: torch.dtype, earlier: Snapshot | None = None
+        model: str, state: RolloutState, chunk_frames: int, dtype: torch.dtype, taken: TakenParts | None = None
     ) -> Snapshot:
-        """Of a roll-out of the model with this identity. Parts that `earlier` has too are shared with it."""
+        """Of a roll-out of the model with this identity. What was `taken` of it before is shared and not read again."""
+        taken = TakenParts() if taken is None else taken
         parts: dict[str, Tensor] = {}
-        shared = earlier.parts if earlier else {}
-
-        prompts: dict[int, str] = {}
+        chunks: dict[range, str] = {}
+        sources: dict[int, tuple[Tensor, str]] = {}
 
         def add(tensor: Tensor) -> str:
             tensor = tensor.detach().cpu().contiguous()
             name = _digest(tensor)
             if name not in parts:
                 # A copy, or it would keep alive, and be written with, all that it is a view of.
-                parts[name] = shared[name] if name in shared else tensor.clone()
+                parts[name] = taken.parts[name] if name in taken.parts else tensor.clone()
             return name
 
+        def to_dtype(latents: Tensor) -> Tensor:
+            return latents.to(dtype)
+
+        def piece(frames: range) -> str:
+            name = taken.chunks.get(frames)
+            if name is not None and taken.parts[name].dtype == dtype:
+                parts[name] = taken.parts[name]
+            else:
+                name = add(to_dtype(state.latents[:, frames.start - first : frames.stop - first]))
+            chunks[frames] = name
+            return name
+
+        def from_source(source: Tensor, make: Callable[[Tensor], Tensor]) -> str:
+            """Passes of one prompt have one tensor, and so have snapshots of one sink."""
+            if id(source) not in sources:
+                if known := taken.sources.get(id(source)):
+                    parts[known[1]] = taken.parts[known[1]]
+                sources[id(source)] = known or (source, add(make(source)))
+            return sources[id(source)][1]
+
         def prompt(embeddings: Tensor) -> str:
-            if id(embeddings) not in prompts:  # passes of one prompt have one tensor
-                prompts[id(embeddings)] = add(_without_absent_rows(embeddings))
-            return prompts[id(embeddings)]
+            return from_source(embeddings, _without_absent_rows)
 
         end = state.chunk * chunk_frames
         first = end - state.latents.shape[1]
         cuts = range(end, first, -chunk_frames)
-        pieces = [state.latents[:, max(cut - chunk_frames, first) - first : cut - first] for cut in reversed(cuts)]
+        pieces = [range(max(cut - chunk_frames, first), cut) for cut in reversed(cuts)]
         sink = state.sink
         head = Head(
             model=model,
@@ -114,8 +132,8 @@ class Snapshot:
             seed=state.seed,
             chunk=state.chunk,
             prompt=prompt(state.prompt),
-            latents=tuple(add(piece.to(dtype)) for piece in pieces or [state.latents]),  # none before the first chunk
-            sink=SinkHead(add(sink.latents.to(dtype)), sink.first, sink.position, sink.exact) if sink else None,
+            latents=tuple(piece(frames) for frames in pieces or [range(first, end)]),  # none before the first chunk
+            sink=SinkHead(from_source(sink.latents, to_dtype), sink.first, sink.position, sink.exact) if sink else None,
             passes=tuple(PassHead(made.frames.start, len(made.frames), prompt(made.prompt)) for made in state.passes),
             coming=tuple(
                 ComingHead(step.chunk, prompt(step.old), prompt(step.new), step.share, step.memory, step.sink)
@@ -124,6 +142,7 @@ class Snapshot:
             origin=state.origin,
             offset=state.offset,
         )
+        taken.chunks, taken.sources, taken.parts = chunks, sources, parts
         return Snapshot(head, parts)
 
     def state(self) -> RolloutState:
@@ -228,6 +247,31 @@ class Snapshot:
             return Snapshot.unpack(path.read_bytes())
         except SnapshotError as error:
             raise SnapshotError(f"{path}: {error}") from error
+
+
+@dataclass
+class TakenParts:
+    """What the last snapshot of a roll-out was made of. A new one for each roll-out, and after each restore.
+
+    Between two snapshots a roll-out only adds chunks, and replaces prompts and sinks by other tensors.
+    """
+
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    chunks: Mapping[range, str] = field(default_factory=dict)
+    """Latent frames, and the part with their latents."""
+    sources: Mapping[int, tuple[Tensor, str]] = field(default_factory=dict)
+    """By the ids of prompts and sinks, which are kept so that no other tensor gets them: the parts made of these."""
+
+    @staticmethod
+    def of(snapshot: Snapshot, chunk_frames: int) -> TakenParts:
+        """For a roll-out that was restored from it."""
+        chunks: dict[range, str] = {}
+        stop = snapshot.head.chunk * chunk_frames
+        for name in reversed(snapshot.head.latents):
+            start = stop - snapshot.parts[name].shape[1]
+            chunks[range(start, stop)] = name
+            stop = start
+        return TakenParts(snapshot.parts, chunks)
 
 
 def _names(head: Head) -> set[str]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from longlive.errors import InputError, SnapshotError
 from longlive.model import VideoModel
-from longlive.snapshot import Snapshot
+from longlive.snapshot import Snapshot, TakenParts
 from longlive.switch import SwitchMode, SwitchName
 
 WARMUP_LATENTS = 12
@@ -25,6 +25,7 @@ class VideoStream:
     def __init__(self, model: VideoModel, prompt: Tensor, seed: int, *, history: int = 0) -> None:
         self._model = model
         self._past: deque[Snapshot] = deque(maxlen=history)
+        self._taken = TakenParts()
         self._rollout = model.rollout(prompt, seed)
         self._decoder = model.decoder_state()
         self._torn = False
@@ -81,13 +82,11 @@ class VideoStream:
         self._rollout.switch(prompt, mode)
 
     def snapshot(self) -> Snapshot:
-        """What `restore` goes on from."""
+        """What `restore` goes on from. What it shares with the one before is neither read nor kept twice."""
         self._require_whole()
-        config = self._model.config.rollout
-        earlier = self._past[-1] if self._past else None
-        return Snapshot.take(
-            self._model.identity, self._rollout.state(), config.chunk_frames, self._model.dtype, earlier
-        )
+        model = self._model
+        size = model.config.rollout.chunk_frames
+        return Snapshot.take(model.identity, self._rollout.state(), size, model.dtype, self._taken)
 
     def fork(self, seed: int | None = None) -> VideoStream:
         """Another stream with the same past and history; without a `seed` it goes on with the same noise."""
@@ -121,6 +120,7 @@ class VideoStream:
         self._torn = True
         self._rollout.restore(state)
         held, size = state.latents.shape[1], model.config.rollout.chunk_frames
+        self._taken = TakenParts.of(snapshot, size)
         start = max(0, held - warmup_latents)
         self._decoder.restart(self._rollout.frames - held + start)
         for first in range(start, held, size):  # in as little memory as any chunk

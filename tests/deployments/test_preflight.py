@@ -11,7 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deployments.preflight import CannotStart, require_address, require_devices, require_model, require_redis
+from deployments.preflight import (
+    CannotStart,
+    require_address,
+    require_devices,
+    require_model,
+    require_redis,
+    require_snapshots,
+)
 from deployments.redis_server import RedisServer
 from tests.longlive.published import publish
 
@@ -31,6 +38,21 @@ def test_a_redis_that_does_not_answer_is_told_apart_from_one_that_does(redis_ser
         with pytest.raises(CannotStart, match="does not answer") as caught:
             require_redis(f"redis://127.0.0.1:{nobody.getsockname()[1]}")
     assert "\n" not in str(caught.value)
+
+
+def test_snapshots_that_have_no_place_are_told_apart_from_those_that_do(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    for url in (redis_server.url, str(tmp_path), "memory://snapshots"):
+        require_snapshots(url)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        with pytest.raises(CannotStart, match=r"the Redis of LONGLIVE_SNAPSHOTS does not answer.*unset") as caught:
+            require_snapshots(f"redis://127.0.0.1:{port}")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CannotStart, match="LONGLIVE_SNAPSHOTS cannot be opened"):
+        require_snapshots("nosuch://place")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,28 @@ def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
             client.append("k", "1")
 
 
+def test_one_that_is_not_persistent_begins_empty(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, persistent=False) as server, redis.Redis.from_url(server.url) as client:
+        client.set("k", "1")
+        assert [path.name for path in tmp_path.iterdir() if path.name not in ("lock", "redis.log")] == []
+        url = server.url
+        kill(server)
+        server.keep()
+        assert server.url == url
+        assert client.get("k") is None
+
+
+def test_beyond_its_memory_it_drops_what_was_not_used_for_longest(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path, persistent=False, max_bytes=8 * 2**20) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        for number in range(40):
+            client.set(str(number), bytes(2**19))
+        assert client.get("0") is None
+        assert client.get("39") == bytes(2**19)
+
+
 def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         assert client.config_get("bind") == {"bind": "127.0.0.1"}

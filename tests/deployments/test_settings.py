@@ -72,7 +72,7 @@ def test_two_places_for_the_sessions_are_one_too_many(monkeypatch: pytest.Monkey
     assert load_settings().redis_url == "redis://one"
     assert load_settings(data_dir=Path("elsewhere")).store_url.endswith("elsewhere/media")
     with pytest.raises(SettingsError, match="nothing is kept in the data directory"):
-        load_settings(data_dir=Path("elsewhere"), store="s3://bucket")
+        load_settings(data_dir=Path("elsewhere"), store="s3://bucket", snapshots="redis://two")
     monkeypatch.setenv("LONGLIVE_REDIS_URL", "redis://two")
     with pytest.raises(SettingsError, match="different servers"):
         load_settings()

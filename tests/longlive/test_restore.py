@@ -349,4 +349,5 @@ def test_a_restore_reads_each_prompt_once_for_its_passes(
     state = rollout.state()
     assert len(state.passes) > 3
     other.restore(state)
-    assert len(read) == 3  # two prompts of the passes, and the one to go on with
+    other.next_chunk()
+    assert len(read) == 2  # those of the passes; one of them is the one to go on with

@@ -12,7 +12,7 @@ from longlive.errors import SnapshotError
 from longlive.presets import PRESETS
 from longlive.rollout import Rollout
 from longlive.rollout_state import CleanPass, RolloutState, Sink
-from longlive.snapshot import DIGEST_BYTES, MAGIC, Snapshot
+from longlive.snapshot import DIGEST_BYTES, MAGIC, Snapshot, TakenParts
 from longlive.transformer import CausalWanTransformer
 from tests.longlive.small import LATENT, prompt, small_rollout, small_transformer
 
@@ -34,8 +34,8 @@ def rollout(transformer: CausalWanTransformer) -> Rollout:
     return rollout
 
 
-def take(rollout: Rollout, earlier: Snapshot | None = None) -> Snapshot:
-    return Snapshot.take("model", rollout.state(), CHUNK, torch.float32, earlier)
+def take(rollout: Rollout, taken: TakenParts | None = None) -> Snapshot:
+    return Snapshot.take("model", rollout.state(), CHUNK, torch.float32, taken)
 
 
 def assert_same(one: RolloutState, other: RolloutState) -> None:
@@ -70,9 +70,10 @@ def test_a_restored_rollout_goes_on_from_bytes_as_from_the_state(
 def test_the_next_snapshot_adds_a_chunk_and_a_head(rollout: Rollout) -> None:
     for _ in range(3):
         rollout.next_chunk()  # the blend is over: no new prompt
-    first = take(rollout)
+    taken = TakenParts()
+    first = take(rollout, taken)
     latents = rollout.next_chunk()
-    second = take(rollout, first)
+    second = take(rollout, taken)
     added = second.parts.keys() - first.parts.keys()
     assert len(added) == 1
     assert torch.equal(second.parts[added.pop()], latents)
@@ -92,6 +93,48 @@ def test_no_part_is_kept_twice_and_none_without_use(rollout: Rollout) -> None:
     assert head.sink is not None
     named = {head.prompt, *head.latents, head.sink.part, *(made.prompt for made in head.passes)}
     assert named | {end for step in head.coming for end in (step.old, step.new)} == snapshot.parts.keys()
+
+
+def test_parts_are_stored_one_by_one_and_put_together_with_a_head(rollout: Rollout) -> None:
+    snapshot = take(rollout)
+    head = snapshot.pack(known=snapshot.parts)
+    stored = [snapshot.pack_part(name) for name in snapshot.parts]
+    known = {name: part for data in stored for name, part in Snapshot.unpack_part(data).items()}
+    assert Snapshot.unpack(head, known).pack() == snapshot.pack()
+    with pytest.raises(SnapshotError, match="lacks 1 of its parts"):
+        Snapshot.unpack(head, {name: known[name] for name in list(known)[1:]})
+
+
+@pytest.mark.parametrize("place", range(0, 260, 7))
+def test_a_damaged_part_is_noticed(rollout: Rollout, place: int) -> None:
+    snapshot = take(rollout)
+    data = bytearray(snapshot.pack_part(snapshot.head.latents[0]))
+    data[place] ^= 4
+    known = {name: part for name, part in snapshot.parts.items() if name != snapshot.head.latents[0]}
+    with pytest.raises(SnapshotError):
+        Snapshot.unpack(snapshot.pack(known=snapshot.parts), {**known, **Snapshot.unpack_part(bytes(data))})
+
+
+def test_what_was_taken_before_is_not_read_again(rollout: Rollout) -> None:
+    for _ in range(3):
+        rollout.next_chunk()
+    taken = TakenParts()
+    take(rollout, taken)
+    latents = rollout.next_chunk()
+    state = rollout.state()
+    other = torch.full_like(state.latents, torch.nan)
+    other[:, -CHUNK:] = latents
+    expected = take(rollout)
+    again = Snapshot.take("model", replace(state, latents=other), CHUNK, torch.float32, taken)
+    assert again.pack() == expected.pack()
+
+
+def test_in_another_number_format_parts_are_taken_anew(rollout: Rollout) -> None:
+    taken = TakenParts.of(take(rollout), CHUNK)
+    assert take(rollout, taken).pack() == take(rollout).pack()
+    taken = TakenParts.of(take(rollout), CHUNK)
+    coarse = Snapshot.take("model", rollout.state(), CHUNK, torch.bfloat16, taken)
+    assert coarse.pack() == Snapshot.take("model", rollout.state(), CHUNK, torch.bfloat16).pack()
 
 
 @pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.9, 1.0])

@@ -16,6 +16,7 @@ from longlive.model import Model
 from longlive.pipeline import load_model
 from longlive.snapshot import Snapshot
 from longlive.stream import VideoStream
+from longlive.switch import Recache, SwitchMode, SwitchName
 from tests.support import UNTRAINED, make_untrained_model
 
 BALL, CUBE = "a red ball moves left in the desert", "a blue cube hops on the sea at night"
@@ -56,6 +57,49 @@ def test_later_a_restored_stream_goes_on_with_the_same_scene_and_says_the_same_n
     cut = watch(VideoStream(untrained, untrained.encode([CUBE]), seed=2), 2)[-12:]
     assert psnr(restored, expected) > psnr(cut, expected) + 10
     assert other.frame == stream.frame == 141
+
+
+def fresh(stream: VideoStream) -> Snapshot:
+    """One that shares nothing with earlier ones."""
+    model = stream._model
+    size = model.config.rollout.chunk_frames
+    return Snapshot.take(model.identity, stream._rollout.state(), size, model.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_snapshot_of_every_chunk_is_what_one_that_begins_anew_would_be(
+    untrained_folder: Path, dtype: torch.dtype
+) -> None:
+    model = load_model(untrained_folder, dtype=dtype, device="cpu")
+    stream = open_stream(model, history=3)
+    prompts = [model.encode([text]) for text in (CUBE, BALL)]
+    modes: dict[int, SwitchMode | SwitchName] = {
+        3: "recache", 8: "blend", 10: "keep", 13: Recache(sink="reset"), 19: "clear", 21: "blend"
+    }  # fmt: skip
+    for chunk in range(24):
+        if chunk in modes:
+            stream.switch(prompts[chunk % 2], modes[chunk])
+            assert stream.snapshot().pack() == fresh(stream).pack()
+        if chunk in (6, 20):
+            stream = VideoStream.restore(model, Snapshot.unpack(stream.snapshot().pack()), history=3)
+        elif chunk in (9, 14, 22):
+            stream.rewind(stream.frame - 20)
+        elif chunk == 16:
+            stream = stream.fork(seed=5)
+        assert stream.snapshot().pack() == fresh(stream).pack()
+        stream.next_frames()
+        snapshot = stream.snapshot()
+        assert snapshot.pack() == fresh(stream).pack()
+        assert all(part.untyped_storage().nbytes() == part.nbytes for part in snapshot.parts.values())
+
+
+def test_a_restore_reads_the_prompt_once(untrained: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = open_stream(untrained, 6).snapshot()
+    read = []
+    encode_text = untrained.transformer.encode_text
+    monkeypatch.setattr(untrained.transformer, "encode_text", lambda embeds: read.append(embeds) or encode_text(embeds))
+    VideoStream.restore(untrained, snapshot).next_frames()
+    assert len(read) == 1
 
 
 def test_the_decoder_s_warm_up_is_what_makes_the_seam_invisible(untrained: Model) -> None:
