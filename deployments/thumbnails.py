@@ -36,20 +36,25 @@ async def stored(store: MediaStore, sid: str) -> list[int]:
 class Thumbnails:
     """Makes and stores one session's thumbnails in the background, for its owner. For one event loop.
 
+    `first` is the session's first chunk: every session has a picture of that.
+
     `encode` makes a WebP of one RGB frame [H, W, 3], elsewhere than on this loop. The owner calls `add` for each chunk
     that it hands out. Nobody waits for a thumbnail, and one that could not be made or stored is missing: said once.
     """
 
-    def __init__(self, store: MediaStore, sid: str, encode: Callable[[NDArray[np.uint8]], Awaitable[bytes]]) -> None:
+    def __init__(
+        self, store: MediaStore, sid: str, encode: Callable[[NDArray[np.uint8]], Awaitable[bytes]], first: int = 0
+    ) -> None:
         self._store = store
         self._sid = sid
         self._encode = encode
+        self._first = first
         self._making: set[asyncio.Task[None]] = set()
         self._said = False
 
     def add(self, chunk: int, frames: NDArray[np.uint8], prompt_changed: bool) -> None:
         """Have a thumbnail of the chunk if it is to have one; `frames` are its own, RGB [T, H, W, 3]."""
-        if not wanted(chunk, prompt_changed) or len(self._making) >= MOST_IN_FLIGHT:
+        if not (wanted(chunk, prompt_changed) or chunk == self._first) or len(self._making) >= MOST_IN_FLIGHT:
             return
         # A chunk that follows a new prompt shows it at its end.
         frame = frames[-1 if prompt_changed else 0].copy()

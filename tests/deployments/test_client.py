@@ -448,3 +448,22 @@ async def test_the_awaiting_client_does_the_same() -> None:
         assert [each.chunk async for each in session.fragments()] == [0]
     assert not http.is_closed, "it is the caller's"
     await http.aclose()
+
+
+def test_what_goes_back_in_a_video_is_asked_as_the_service_wants_it() -> None:
+    created = VIEW | {"id": "c3", "control_token": "k"}
+    answers = [httpx.Response(202, json=VIEW), *(httpx.Response(201, json=created) for _ in range(3))]
+    script = Script(*answers)
+    session = script.session("t")
+    assert session.rewind(12.5).id == SID
+    fork = session.fork(AtFrame(frame=9), prompt="it snows", seed=8, labels={"take": "2"})
+    assert (fork.id, fork.control_token, fork.created is not None) == ("c3", "k", True)
+    session.fork()
+    session.render(max_seconds=3)
+    asked = [(request.url.path.rpartition("/")[2], json.loads(request.content)) for request in script.asked]
+    assert asked == [
+        ("rewind", {"to": {"seconds": 12.5}}),
+        ("fork", {"at": {"frame": 9}, "prompt": {"text": "it snows"}, "seed": 8, "labels": {"take": "2"}}),
+        ("fork", {}),
+        ("render", {"max_seconds": 3.0}),
+    ]

@@ -148,6 +148,19 @@ def test_a_paused_video_stands_still_and_goes_on(shell: Shell, sid: str) -> None
     assert shell.json("show", sid)["frames"] > paused["frames"]
 
 
+def test_a_video_is_rewound_forked_and_made_once_more(shell: Shell, sid: str) -> None:
+    assert shell("watch", sid, "--seconds", 1)[0] == 0
+    assert shell.json("rewind", sid, "--to-frame", 0)["id"] == sid
+    assert shell("rewind", sid)[0] == 2
+    code, _, err = shell("fork", sid, "--at", 3600)
+    assert (code, "send an earlier time" in err) == (2, True)
+    fork = shell.json("fork", sid, "--at", 0.7, "--prompt", "it snows", "--mode", "cut", "--label", "take=2", "--queue")
+    assert (fork["parent"], fork["labels"]) == ({"session": sid, "frame": 9, "relation": "fork"}, {"take": "2"})
+    assert shell("end", fork["id"])[0] == 0, "who forks it here can steer the new one here"
+    made = shell.json("render", sid, "--seconds", 0.5, "--queue")
+    assert (made["pace"], made["max_seconds"], made["seed"]) == ("offline", 0.5, 7)
+
+
 def test_a_watcher_prints_a_document_on_each_line(shell: Shell, sid: str, tmp_path: Path) -> None:
     out = tmp_path / "clip.mp4"
     code, said, _ = shell("watch", sid, "--seconds", 1.5, "--out", out, "--json")

@@ -100,3 +100,12 @@ async def test_a_slow_encoder_costs_thumbnails_and_no_memory(tmp_path: Path) -> 
     go_on.set()
     await made.flush()
     assert await thumbnails.stored(store, SID) == [0, 4, 8, 12]
+
+
+async def test_a_session_that_begins_in_the_middle_has_a_picture_of_its_first_chunk(tmp_path: Path) -> None:
+    store = MediaStore(str(tmp_path))
+    made = Thumbnails(store, SID, VideoEncoder().thumbnail, first=5)
+    for chunk in (5, 6, 7):
+        made.add(chunk, pixels(chunk, 1), prompt_changed=False)
+    await made.flush()
+    assert await thumbnails.stored(store, SID) == [5]
