@@ -34,7 +34,7 @@ from chaos_figures import (
     stale_chunks,
     stale_facts,
 )
-from chaos_stage import FOLLOW_UPS, Show, Stage
+from chaos_stage import FOLLOW_UPS, GENERATORS, LOST_SECONDS, Show, Stage
 from deployments.client import AsyncClient
 from deployments.entries import AnyEntry, Chunk, SessionMoved
 from deployments.receipts import PromptStatus
@@ -73,15 +73,22 @@ async def trial(fault: Fault, stage: Stage, draw: random.Random) -> Trial:
     await stage.rest()
     await asyncio.sleep(SETTLE_SECONDS)
     until = time.perf_counter()
-    seen = [show for show in stage.shows if show.session.id in hit and not show.lost]
-    return Trial(
-        since,
-        until,
-        hit,
-        {show.session.id: show.lost for show in stage.shows if show.lost},
-        {s.session.id: max(longest_gap(v.arrivals, stage.fps, since, until) for v in s.viewers) for s in seen},
-        {s.session.id: max(back_after(v.arrivals, since) or until - since for v in s.viewers) for s in seen},
-    )
+    gaps = {
+        show.session.id: max(longest_gap(viewer.arrivals, stage.fps, since, until) for viewer in show.viewers)
+        for show in stage.shows
+        if show.session.id in hit
+    }
+    for show in stage.shows:
+        if show.lost is None and gaps.get(show.session.id, 0.0) > LOST_SECONDS:
+            show.lost = f"nothing new for {gaps[show.session.id]:.0f} s"
+    lost = {show.session.id: show.lost for show in stage.shows if show.lost}
+    back = {
+        show.session.id: max(back_after(viewer.arrivals, since) or until - since for viewer in show.viewers)
+        for show in stage.shows
+        if show.session.id in hit
+    }
+    kept = hit - lost.keys()
+    return Trial(since, until, hit, lost, {sid: gaps[sid] for sid in kept}, {sid: back[sid] for sid in kept})
 
 
 async def _steer(show: Show, stage: Stage, draw: random.Random) -> None:
@@ -198,7 +205,7 @@ async def measure(service: SteeredService, arguments: argparse.Namespace) -> dic
             fps=crew.fps,
             expected={
                 part: len(service.pids(part))
-                for part in ("proxy", "ingress", "generators", "encoder", "text_encoder", "controller", "redis")
+                for part in ("proxy", "ingress", "encoder", "text_encoder", "controller", "redis")
             },
         )
         say(f"{crew.sessions} sessions of {crew.fps} frames/s: half of what a generator carries")
@@ -209,7 +216,7 @@ async def measure(service: SteeredService, arguments: argparse.Namespace) -> dic
             "fragment_seconds": round(stage.fragment_seconds, 3),
             "chunk_seconds": chunk_seconds,
             "share_of_a_generator": crew.share,
-            "processes": stage.expected,
+            "processes": {**stage.expected, "generators": GENERATORS},
         }
         faults = {}
         for name in names:
@@ -265,7 +272,7 @@ def main() -> int:
     out = reserve_stdout()
     say("starting the service")
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        settings = {"port": arguments.port, "model": arguments.model, "generators": 2, "ingresses": 2}
+        settings = {"port": arguments.port, "model": arguments.model, "generators": GENERATORS, "ingresses": 2}
         service = SteeredService(Path(folder), settings)
         try:
             service.wait_until_ready()

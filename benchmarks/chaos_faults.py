@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from chaos_figures import UNSEEN_SECONDS, Bar
-from chaos_stage import Stage
+from chaos_stage import GENERATORS, Stage
 
 STOPPED_SECONDS = 10.0
 NO_GAP = f"no gap: at most {UNSEEN_SECONDS:g} s, which no player shows"
@@ -68,6 +68,14 @@ async def damage_newest(snapshots: Redis, sid: str) -> None:
     head = bytearray(stored)
     head[len(head) // 2] ^= 0xFF
     await snapshots.hset(key, newest, bytes(head))
+
+
+async def update(stage: Stage, _: random.Random) -> frozenset[str]:
+    """Every replica is replaced twice: by one generator, and by as many as there were."""
+    for generators in (1, GENERATORS):
+        await asyncio.to_thread(stage.service.update, generators=generators)
+        await stage.rest(generators)
+    return stage.everybody()
 
 
 def killing(part: str) -> Callable[[Stage, random.Random], Awaitable[frozenset[str]]]:
@@ -135,5 +143,11 @@ FAULTS = {
         3,
         Bar("lost 0, an older one is used, the timeline says so", says_damage=True),
         corrupt_and_kill,
+    ),
+    "update": Fault(
+        "rolling updates: down to one generator, and back to two",
+        5,
+        Bar("lost 0, p95 gap at most 1 s", p95_gap=1.0),
+        update,
     ),
 }

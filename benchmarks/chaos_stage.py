@@ -19,6 +19,7 @@ from steered_service import LOOK_SECONDS, STEADY_SECONDS, SteeredService
 
 PROMPT = "a red ball moves left in the desert at night in the rain"
 FOLLOW_UPS = ("a blue cube hops on the sea by day", "it starts to snow", "a green donut moves right in the city")
+GENERATORS = 2
 LOST_SECONDS = 30.0
 LIVE_READERS = 2
 """Of so many sessions one is read as `live.mp4` too."""
@@ -117,15 +118,16 @@ class Stage:
         pids = sorted(await asyncio.to_thread(self.service.pids, part))
         os.kill(pids[which % len(pids)], signal.SIGKILL)
 
-    async def rest(self) -> None:
+    async def rest(self, generators: int = GENERATORS) -> None:
         """Returns when every process that there should be is there, and every replica takes calls."""
+        expected = {**self.expected, "generators": generators}
         async with asyncio.timeout(STEADY_SECONDS):
-            while not await self._at_rest():  # noqa: ASYNC110 - other processes set no event here
+            while not await self._at_rest(expected):  # noqa: ASYNC110 - other processes set no event here
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def _at_rest(self) -> bool:
-        counts = await asyncio.to_thread(lambda: {part: len(self.service.pids(part)) for part in self.expected})
-        if counts != self.expected:
+    async def _at_rest(self, expected: Mapping[str, int]) -> bool:
+        counts = await asyncio.to_thread(lambda: {part: len(self.service.pids(part)) for part in expected})
+        if counts != expected:
             return False
         try:
             replicas = await asyncio.to_thread(self.service.replicas)
@@ -133,7 +135,7 @@ class Stage:
         except (RuntimeError, ServiceError):
             return False
         return all(set(states) == {"RUNNING"} for states in replicas.values()) and (
-            sum(replicas["Generator"].values()) == self.expected["generators"]
+            sum(replicas["Generator"].values()) == expected["generators"]
         )
 
     async def going_on(self, since: float) -> frozenset[str]:

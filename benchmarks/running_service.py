@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import redis
 
 START_SECONDS = 300.0
 STOP_SECONDS = 120.0
@@ -117,3 +120,26 @@ def part_of(root: psutil.Process, part: str) -> psutil.Process:
         except psutil.Error:
             continue  # it ended meanwhile
     raise RuntimeError(f"no {part} below process {root.pid}")
+
+
+def process_of(processes: Iterable[psutil.Process], replica: str) -> psutil.Process | None:
+    """The process of the replica of this name: each writes to a log file of its own name."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            if any(replica in file.path for file in process.open_files()):
+                return process
+    return None
+
+
+def redis_servers(processes: Iterable[psutil.Process]) -> dict[str, tuple[psutil.Process, str]]:
+    """Each Redis and its URL: `sessions` is on disk, `snapshots` in memory alone."""
+    found = {}
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            port = re.search(r"redis-server.*:(\d+)", " ".join(process.cmdline()))
+            if port is None:
+                continue
+            with redis.Redis(port=int(port[1])) as client:
+                on_disk = client.config_get("appendonly")["appendonly"] == "yes"
+            found["sessions" if on_disk else "snapshots"] = (process, f"redis://127.0.0.1:{port[1]}/0")
+    return found

@@ -6,22 +6,24 @@ standard input, such as `["replicas"]`, with one line.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
+import queue
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import psutil
-import redis
 
 from report import reserve_stdout, say
-from running_service import PARTS, ServiceProcess
+from running_service import PARTS, STOP_SECONDS, ServiceProcess, process_of, redis_servers
 
 STEADY_SECONDS = 180.0
 LOOK_SECONDS = 0.25
+WATCH_SECONDS = 0.5
 
 
 class SteeredService(ServiceProcess):
@@ -46,30 +48,38 @@ class SteeredService(ServiceProcess):
             raise RuntimeError(answer["error"])
         return answer["answer"]
 
+    def update(self, **changed: Any) -> None:
+        """A rolling update to other settings. Returns when the new replicas run; the old ones may still hand over."""
+        self.order("update", changed)
+
     def replicas(self) -> dict[str, dict[str, int]]:
         """Of each deployment, how many replicas are in which state."""
         return self.order("replicas")
+
+    def stop(self) -> int:
+        """Its exit status. What does not end in time is ended as it is, with all that it has started."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            for process in self.processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            return self._process.wait()
 
     def pids(self, part: str) -> set[int]:
         """The processes that are this part of it now."""
         return {process.pid for process in self.processes() if PARTS[part] in _command(process)}
 
     def pid_of(self, replica: str) -> int | None:
-        """The process of the replica of this name; each writes to a log file of its own name."""
-        for process in self.processes():
-            if "ServeReplica" in _command(process) and any(replica in file.path for file in _files(process)):
-                return process.pid
-        return None
+        """The process of the replica of this name."""
+        found = process_of(self.processes(), replica)
+        return None if found is None else found.pid
 
     def redis(self) -> dict[str, tuple[int, str]]:
         """Process and URL of its Redis servers: `sessions` on disk, `snapshots` in memory alone."""
-        found = {}
-        for process in self.processes():
-            if PARTS["redis"] in (command := _command(process)) and (port := re.search(r":(\d+)", command)):
-                with redis.Redis(port=int(port[1])) as client:
-                    on_disk = client.config_get("appendonly")["appendonly"] == "yes"
-                found["sessions" if on_disk else "snapshots"] = (process.pid, f"redis://127.0.0.1:{port[1]}/0")
-        return found
+        return {name: (process.pid, url) for name, (process, url) in redis_servers(self.processes()).items()}
 
 
 def _command(process: psutil.Process) -> str:
@@ -77,13 +87,6 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def _files(process: psutil.Process) -> list[Any]:
-    try:
-        return process.open_files()
-    except psutil.Error:
-        return []
 
 
 def _replicas() -> dict[str, dict[str, int]]:
@@ -111,28 +114,51 @@ def _ray() -> dict[str, int]:
     }
 
 
-def _obey(orders: TextIO, answers: TextIO, known: Mapping[str, Callable[..., Any]]) -> None:
-    for line in orders:
-        name, *arguments = json.loads(line)
+class _Orders:
+    """Lines of standard input, for the thread that runs the service: only that one may change it."""
+
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self, seconds: float) -> str | None:
+        """The next one, '' at their end, or None if none comes in time."""
         try:
-            answer = {"answer": known[name](*arguments)}
-        except Exception as error:
-            answer = {"error": f"{name}: {type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=answers, flush=True)
+            return self._lines.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._lines.put(line)
+        self._lines.put("")
+
+
+def _obey(order: str, known: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    name, *arguments = json.loads(order)
+    try:
+        return {"answer": known[name](*arguments)}
+    except Exception as error:
+        return {"error": f"{name}: {type(error).__name__}: {error}"}
 
 
 def main() -> None:
     answers = reserve_stdout()
-    from deployments.service import serve_until_stopped
+    from deployments.service import Service
     from deployments.settings import load_settings
 
-    def ready(url: str) -> None:
-        known = {"replicas": _replicas, "ray": _ray}
-        threading.Thread(target=_obey, args=(sys.stdin, answers, known), daemon=True).start()
-        say(f"{url} is ready")
-
-    settings = json.loads(sys.argv[1])
-    serve_until_stopped(load_settings(**settings), say, ready)
+    settings, orders = json.loads(sys.argv[1]), _Orders()
+    with Service(load_settings(**settings), say) as service:
+        known = {
+            "replicas": _replicas,
+            "ray": _ray,
+            "update": lambda changed: service.update(load_settings(**settings | changed)),
+        }
+        say(f"{service.url} is ready")
+        while (order := orders.next(WATCH_SECONDS)) != "":
+            service.keep()
+            if order is not None:
+                print(json.dumps(_obey(order, known)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,20 +24,22 @@ class ServiceProcess:
     One with the folder and the port of another that has stopped goes on with its sessions.
     """
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, ingresses: int = 1) -> None:
         if port is None:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self.folder = folder
         self._log = folder / "log"
         command = [sys.executable, "-u", "-c", "from deployments.cli import main; main()", "serve"]
         options = {"port": port, "generators": 2, "data-dir": folder / "data"}
+        environment = {"SLOTS": 2, "UNWATCHED_SECONDS": UNWATCHED_SECONDS, "INGRESSES": ingresses}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *(str(part) for name, value in options.items() for part in (f"--{name}", value))],
-                env=os.environ | {"LONGLIVE_SLOTS": "2", "LONGLIVE_UNWATCHED_SECONDS": str(UNWATCHED_SECONDS)},
+                env=os.environ | {f"LONGLIVE_{name}": str(value) for name, value in environment.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
