@@ -6,8 +6,11 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+KEPT = 32
+"""Fragments of a session that can be had, from its owner and from every ingress: what has left an HLS playlist of
+twenty can be had for half as long again."""
 RING_SIZE = 8
-"""Fragments that an owner keeps, and the furthest behind that a reader may stay."""
+"""The furthest behind that a reader may stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class FragmentRing:
     is one of another video configuration: its readers have the init segment of the first.
     """
 
-    def __init__(self, size: int = RING_SIZE) -> None:
+    def __init__(self, size: int = KEPT) -> None:
         self._kept: deque[Fragment] = deque(maxlen=size)
         self._changed = asyncio.Event()
         self._closed = False

@@ -15,8 +15,6 @@ from deployments.session import chunk_frames
 PARTS = 4
 LISTED = 4
 """Whole segments in a playlist: 12 s at the model's rate. A player starts three segments, or three parts, behind."""
-KEPT = 32
-"""Fragments to keep: what has left the playlist can be had for as long again."""
 DETAILED = 3
 """Newest segments whose parts are listed too."""
 

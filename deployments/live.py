@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.download import Download
+from deployments.fragments import RING_SIZE
 from deployments.pull import PATIENCE_SECONDS, RETRY_SECONDS, Answer, pull, until_gone
 from deployments.shared import SharedAnswers
 
@@ -52,19 +53,22 @@ class LiveStream:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _follow(self, scope: Scope, path: str, leaving: asyncio.Task[None], send: Send) -> None:
-        query, heard = "", self._clock()
+        last, heard, late = "", self._clock(), 0
         while not leaving.done():
+            query = f"after={last}&most_behind={RING_SIZE if late else MOST_BEHIND}" if last else ""
             answer = await pull(self._app, scope, leaving, path, query)
             if answer.status == HTTPStatus.OK:
                 await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": True})
-                query = f"after={answer.headers['x-fragment']}&most_behind={MOST_BEHIND}"
+                last, late = answer.headers["x-fragment"], max(0, late - 1)
             elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 if self._clock() - heard > PATIENCE_SECONDS:
                     return
+                # Who waited for another ingress is not slow: what was made meanwhile comes, one after the other.
+                late = RING_SIZE
                 await asyncio.wait({leaving}, timeout=RETRY_SECONDS)
                 continue
-            elif answer.status == HTTPStatus.BAD_REQUEST and query:
-                query = ""  # the ingress and the store forgot the last fragment we had: go on from the live edge
+            elif answer.status == HTTPStatus.BAD_REQUEST and last:
+                last = ""  # the ingress and the store forgot the last fragment we had: go on from the live edge
                 continue
             elif answer.status != HTTPStatus.NO_CONTENT:
                 return

@@ -12,7 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import PartDown, ask
 from deployments.fragments import Fragment
-from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal
+from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal, TakeOver
 from deployments.session import Session
 
 TAKE_SECONDS = 30.0
@@ -32,16 +32,17 @@ class GeneratorPool:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
 
-    async def take(self, sid: str) -> Session:
-        """Have a session that nobody holds begun, or resumed, by the replica with the most room.
+    async def take(self, sid: str, take_over: TakeOver | None = None, not_to: tuple[str, ...] = ()) -> Session:
+        """Have a session that nobody holds begun, or resumed, by the replica with the most room; or with `take_over`
+        have one that somebody holds, or held, go on there. Replicas in `not_to` are not asked.
 
         Raises PoolFull, NoSuchSession, SessionOver, LeaseHeld, TimeoutError, and PartDown when the replica died over
-        it: then the session may have begun, and end as failed.
+        it, or there is none: then the session may have begun all the same, and is adopted.
         """
         refusals: list[Refusal] = []
         while True:
-            handle = self._to(Placement(sid, excluded=tuple(refusal.replica for refusal in refusals)))
-            response = handle.take.remote(sid)
+            refused = tuple(refusal.replica for refusal in refusals)
+            response = self._to(Placement(sid, excluded=not_to + refused)).take.remote(sid, take_over)
             try:
                 async with asyncio.timeout(TAKE_SECONDS):
                     answer: Session | Refusal = await response

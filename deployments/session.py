@@ -86,7 +86,7 @@ _FINAL = frozenset({SessionState.ended, SessionState.failed})
 TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = MappingProxyType(
     {
         SessionState.queued: _FINAL | {SessionState.starting},
-        SessionState.starting: _FINAL | {SessionState.live},
+        SessionState.starting: _FINAL | {SessionState.live, SessionState.paused},
         SessionState.live: _FINAL | {SessionState.paused},
         SessionState.paused: _FINAL | {SessionState.live},
         SessionState.ended: frozenset(),

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
+from deployments.api.messages import GoAway, Position
 from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.entries import AnyEntry
@@ -50,7 +51,11 @@ def routes(services: Services) -> APIRouter:
         last_event_id: Annotated[str, Header(description="Resume after this entry.")] = "",
         after: Annotated[str, Query(description="As `Last-Event-ID`, for clients that cannot set headers.")] = "",
     ) -> Response:
-        """Timeline entries as they happen, with their ids; `stats` events between them hold the session."""
+        """Timeline entries as they happen, with their ids; `stats` events between them hold the session.
+
+        A stream ends after some minutes, and behind a `goAway` event when the process at its other end stops: come back
+        with `Last-Event-ID`.
+        """
         cursor = last_event_id or after
         with about(sid):
             behind = await timeline.read(sid, cursor, 1)  # a wrong cursor is answered before the stream begins
@@ -65,18 +70,25 @@ async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[st
     yield "retry: 1000\n\n"
     entries = services.timeline.tail(sid, cursor)
     step = asyncio.ensure_future(_next(entries))
+    farewell = asyncio.ensure_future(services.farewell.heard())
     said = ""
     silent = 0.0
     clock = asyncio.get_running_loop().time
     end = clock() + STREAM_SECONDS
     try:
         while clock() < end:
-            if (await asyncio.wait({step}, timeout=STATS_SECONDS))[0]:
+            await asyncio.wait({step, farewell}, timeout=STATS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if step.done():
                 if (entry := step.result()) is None:
                     return
                 yield event(entry.type, entry.model_dump_json(), entry.id)
+                cursor = entry.id
                 step = asyncio.ensure_future(_next(entries))
                 continue
+            if farewell.done():
+                go_away = GoAway(seconds=0.0, resume=Position(after=-1, event=cursor))
+                yield event(go_away.type, go_away.model_dump_json())
+                return
             stats = (await services.timeline.session(sid)).model_dump_json()
             silent += STATS_SECONDS
             if stats != said:
@@ -86,7 +98,7 @@ async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[st
                 yield ": still here\n\n"
                 silent = 0.0
     finally:
-        await stop([step])
+        await stop([step, farewell])
 
 
 async def _next(entries: AsyncIterator[AnyEntry]) -> AnyEntry | None:

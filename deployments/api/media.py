@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from deployments.api.errors import FragmentsOver, NoSuchFragment
+from deployments.api.errors import FragmentsOver, NoSuchFragment, ServiceStops
 from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.calls import PartDown
@@ -55,7 +55,7 @@ def routes(services: Services) -> APIRouter:
         responses={
             **MP4,
             204: {"description": "Nothing new yet: ask again."},
-            **problems(FragmentsOver, NoSuchFragment),
+            **problems(FragmentsOver, ServiceStops, NoSuchFragment),
         },
     )
     async def fragments(
@@ -84,6 +84,8 @@ def routes(services: Services) -> APIRouter:
                 except TimeoutError:
                     return _nothing_yet()
             if fragment is None:
+                if services.farewell.for_good:
+                    raise ServiceStops(sid)
                 if (await services.timeline.session(sid)).status.over:
                     raise FragmentsOver(sid)
                 # This process stops watching. Who is sent away at once asks again at once.

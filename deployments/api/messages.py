@@ -147,6 +147,22 @@ class ProblemMessage(AnswerModel):
     problem: Problem
 
 
+class Position(AnswerModel):
+    """How far a connection has come."""
+
+    after: int = Field(description="The last fragment that was sent; -1: none.")
+    event: str = Field(description="Id of the last entry that was sent; empty: none.")
+
+
+class GoAway(AnswerModel):
+    """The process at the other end stops: connect again, to another one, and go on behind `resume`. This connection
+    still carries everything, and is closed with 1012 in `seconds`."""
+
+    type: Literal["goAway"] = "goAway"
+    seconds: float
+    resume: Position
+
+
 class Over(AnswerModel):
     """The session is over and everything of it was sent; the connection closes with 1000."""
 
@@ -154,6 +170,6 @@ class Over(AnswerModel):
     session: SessionView
 
 
-AnyServerMessage = Welcome | Init | FragmentFollows | EntryMessage | Stats | Answer | ProblemMessage | Over
+AnyServerMessage = Welcome | Init | FragmentFollows | EntryMessage | Stats | Answer | ProblemMessage | GoAway | Over
 ServerMessage = Annotated[AnyServerMessage, Field(discriminator="type")]
 SERVER_MESSAGE: TypeAdapter[AnyServerMessage] = TypeAdapter(ServerMessage)

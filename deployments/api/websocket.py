@@ -26,11 +26,13 @@ from deployments.api.messages import (
     End,
     EntryMessage,
     FragmentFollows,
+    GoAway,
     Got,
     Hello,
     Init,
     Over,
     Pause,
+    Position,
     ProblemMessage,
     Prompt,
     Resume,
@@ -42,7 +44,7 @@ from deployments.api.models import SessionView
 from deployments.api.problems import documented
 from deployments.api.refusals import WebSocketOnly
 from deployments.api.services import Services
-from deployments.api.wire import OVER, Closed, Wire, explained, ref_of
+from deployments.api.wire import OVER, RESTART, Closed, Wire, explained, ref_of
 from deployments.fragments import Fragment, FragmentRing
 from deployments.logs import about
 from deployments.session import Session
@@ -85,9 +87,10 @@ def routes(services: Services) -> APIRouter:
         one next. Who leaves a fragment without `got` for a minute is closed. A message that cannot be carried out is
         answered with `problem`, and the connection stays.
 
-        Closed with 1000 after `over`; 4400 for a bad cursor, 4403 for a wrong token, 4404 for an unknown session, 4408
-        for a client that says nothing, 4410 for a cursor that is no longer kept, 4503 when a part of the service does
-        not answer, 1009 for a text of more than 64 KiB.
+        Closed with 1000 after `over`; 1012 some seconds after `goAway`, which says where to go on; 4400 for a bad
+        cursor, 4403 for a wrong token, 4404 for an unknown session, 4408 for a client that says nothing, 4410 for a
+        cursor that is no longer kept, 4503 when a part of the service does not answer, 1009 for a text of more than 64
+        KiB.
         """
         return errors.answer(WebSocketOnly())
 
@@ -105,6 +108,7 @@ class Connection:
         self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_COMMANDS)
         self._credit = Credit(AHEAD)
         self._hello = Hello(type="hello")
+        self._chunk, self._cursor = -1, ""
 
     async def run(self) -> None:
         await self._socket.accept()
@@ -123,12 +127,13 @@ class Connection:
         await self._services.timeline.session(self._sid)
         self._hello = await self._greeting()
         session = await self._check_hello()
+        self._chunk, self._cursor = self._hello.after_fragment, self._hello.after_event
         await self._wire.say(Welcome(session=SessionView.of(session), steers=self._hello.token is not None))
         shows = {asyncio.create_task(self._show_entries())}
         if self._hello.fragments:
             shows.add(asyncio.create_task(self._show_fragments()))
         commanded = asyncio.create_task(self._carry_out_all())
-        others = (self._read(), self._show_stats(session), self._notice_silence())
+        others = (self._read(), self._show_stats(session), self._notice_silence(), self._go_away())
         tasks = shows | {asyncio.create_task(other) for other in others}
         running = tasks
         try:
@@ -221,12 +226,11 @@ class Connection:
 
     async def _show_entries(self) -> None:
         """All entries, until the session is over. While the store is away, the picture goes on."""
-        cursor = self._hello.after_event
         while True:
             try:
-                async for entry in self._services.timeline.tail(self._sid, cursor):
+                async for entry in self._services.timeline.tail(self._sid, self._cursor):
                     await self._wire.say(EntryMessage(entry=entry))
-                    cursor = entry.id
+                    self._cursor = entry.id
                 return
             except RedisError as error:
                 log.warning("no entries: %s", error)
@@ -243,7 +247,7 @@ class Connection:
 
     async def _show_fragments(self) -> None:
         """The video, until the session is over."""
-        hub, chunk = self._services.hub, self._hello.after_fragment
+        hub = self._services.hub
         session = await self._services.timeline.session(self._sid)
         if session.status.over and hub.ring(self._sid) is None:
             return
@@ -252,25 +256,32 @@ class Connection:
         await self._wire.say(Init(media_type=init.media_type), init.data)
         while not session.status.over:
             async with hub.watch(session) as ring:
-                while (fragment := await self._next_fragment(ring, chunk)) is not None:
+                while (fragment := await self._next_fragment(ring)) is not None:
                     self._credit.spend(fragment.chunk)
                     about_it = FragmentFollows(
                         chunk=fragment.chunk, first_frame=fragment.first_frame, frames=fragment.frames
                     )
                     await self._wire.say(about_it, fragment.data)
-                    chunk = fragment.chunk
+                    self._chunk = fragment.chunk
             session = hub.session(self._sid) or session
             with suppress(RedisError):
                 session = await self._services.timeline.session(self._sid)
             if not session.status.over:
                 await asyncio.sleep(RETRY_SECONDS)  # this process stops watching, or the store is away
 
-    async def _next_fragment(self, ring: FragmentRing, chunk: int) -> Fragment | None:
-        """What follows a chunk, once one more may be sent; None: nothing will."""
+    async def _next_fragment(self, ring: FragmentRing) -> Fragment | None:
+        """What follows the last one, once one more may be sent; None: nothing will."""
         await self._credit.wait()
-        return await ring.next_after(chunk, AHEAD)
+        return await ring.next_after(self._chunk, AHEAD)
 
     async def _notice_silence(self) -> None:
         """Raises Closed, for who leaves a fragment without `got` and is not heard by the proxy's pings to be gone."""
         await self._credit.overdue(SILENT_SECONDS)
         raise Closed(4408, f"No got came for {SILENT_SECONDS:g} seconds: connect again.")
+
+    async def _go_away(self) -> None:
+        """Raises Closed, when this process stops and the client had time to turn to another one."""
+        seconds = await self._services.farewell.heard()
+        await self._wire.say(GoAway(seconds=seconds, resume=Position(after=self._chunk, event=self._cursor)))
+        await asyncio.sleep(seconds)
+        raise Closed(RESTART, "This part of the service stops: connect again.")

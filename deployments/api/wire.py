@@ -25,6 +25,7 @@ from deployments.api.models import Problem
 MAX_TEXT = 64 * 1024
 MAX_REASON_BYTES = 120  # a close frame holds 125 bytes, two of them the code
 OVER = 1000
+RESTART = 1012
 TOO_LARGE = 1009
 log = logging.getLogger(__name__)
 

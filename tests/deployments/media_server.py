@@ -29,6 +29,7 @@ from deployments.entries import (
     SessionResumed,
     SessionStarting,
 )
+from deployments.farewell import Farewell
 from deployments.fragments import Fragment, FragmentRing
 from deployments.hub import Hub
 from deployments.live import LiveStream
@@ -104,8 +105,11 @@ class MediaServer:
         self.requests = 0
         self.asked: Counter[str] = Counter()
         self._store = store
-        self.hub = Hub(self._watch, self._lost, store.timeline, keep_s=keep_s, retry_s=0.01)
-        services = SimpleNamespace(hub=self.hub, timeline=store.timeline, init_segment=self._init)
+        self.hub = Hub(self._watch, self._lost, self._wanted, store.timeline, keep_s=keep_s, retry_s=0.01)
+        self.farewell = Farewell()
+        services = SimpleNamespace(
+            hub=self.hub, timeline=store.timeline, init_segment=self._init, farewell=self.farewell
+        )
         self.api = FastAPI()
         errors.install(self.api)
         for routes in (media.routes, hls.routes):
@@ -154,8 +158,11 @@ class MediaServer:
         finally:
             self.open_upstreams -= 1
 
-    async def _lost(self, sid: str, owner: str) -> None:
+    async def _lost(self, sid: str, owner: str, fence: int) -> None:
         raise AssertionError(f"{owner} was declared dead")
+
+    async def _wanted(self, sid: str) -> bool:
+        raise AssertionError(f"{sid} paused because it was asked to")
 
     async def _init(self, config: VideoConfig) -> InitSegment:
         return init_segment(config)

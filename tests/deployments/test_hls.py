@@ -7,7 +7,7 @@ import re
 import pytest
 
 from deployments import hls
-from deployments.fragments import Fragment
+from deployments.fragments import KEPT, Fragment
 from deployments.session import chunk_first_frame, chunk_frames
 
 FPS = 16
@@ -60,7 +60,7 @@ def test_a_whole_playlist() -> None:
 @pytest.mark.parametrize("fps", [1, 8, 16, 24])
 @pytest.mark.parametrize("newest", [0, 1, 4, 5, 30, 31, 32, 33, 34, 250])
 def test_every_playlist_keeps_the_rules(newest: int, fps: int) -> None:
-    fragments = kept(*range(max(0, newest - hls.KEPT + 1), newest + 1))
+    fragments = kept(*range(max(0, newest - KEPT + 1), newest + 1))
     text = hls.playlist(fragments, fps)
     target, part_target = int(tags(text, "TARGETDURATION")[0]), 12 / fps
     listed = segments(text)

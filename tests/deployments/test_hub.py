@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
+from deployments import hub as hub_module
 from deployments.entries import AnyEntry, SessionEnded
 from deployments.fragments import Fragment
 from deployments.hub import Hub
@@ -40,13 +42,17 @@ class FakeService:
         self.asked: list[str] = []
         self.stopped = asyncio.Event()
         self.queue: asyncio.Queue[tuple[Fragment, ...] | Exception | None] = asyncio.Queue()
-        self.lost: list[tuple[str, str]] = []
+        self.lost: list[tuple[str, str, int]] = []
+        self.wanted: list[str] = []
+        self.room = True
+        self.heir = ""  # who takes over at once what has lost its owner
+        self.looks = 0
         self.now: Session | Exception = SESSION
         self.told: asyncio.Queue[AnyEntry] = asyncio.Queue()
         self.tailed = asyncio.Event()
 
-    def become(self, status: SessionState, owner: str = "r") -> None:
-        self.now = SESSION.model_copy(update={"status": status, "owner": owner})
+    def become(self, status: SessionState, owner: str = "r", **how: object) -> None:
+        self.now = SESSION.model_copy(update={"status": status, "owner": owner, **how})
 
     async def upstream(self, sid: str, owner: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         self.asked.append(owner)
@@ -58,10 +64,25 @@ class FakeService:
         finally:
             self.stopped.set()
 
-    async def tell_lost(self, sid: str, owner: str) -> None:
-        self.lost.append((sid, owner))
+    async def tell_lost(self, sid: str, owner: str, fence: int) -> None:
+        self.lost.append((sid, owner, fence))
+        if self.heir:
+            self.become(SessionState.live, self.heir, fence=fence + 1)
+
+    async def tell_wanted(self, sid: str) -> bool:
+        self.wanted.append(sid)
+        if self.room:
+            self.become(SessionState.live, "other", fence=2)
+        return self.room
+
+    async def seen(self, looks: int) -> None:
+        """Returns when the hub has asked so many times more what the session is."""
+        until = self.looks + looks
+        while self.looks < until:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     async def session(self, sid: str) -> Session:
+        self.looks += 1
         if isinstance(self.now, Exception):
             raise self.now
         return self.now
@@ -71,7 +92,17 @@ class FakeService:
         yield await self.told.get()
 
     def hub(self, keep_s: float = 60.0, idle_s: float = 60.0) -> Hub:
-        return Hub(self.upstream, self.tell_lost, self, keep_s=keep_s, idle_s=idle_s, retry_s=0.001, most_retry_s=0.01)
+        return Hub(
+            self.upstream,
+            self.tell_lost,
+            self.tell_wanted,
+            self,
+            keep_s=keep_s,
+            idle_s=idle_s,
+            again_s=0.01,
+            retry_s=0.001,
+            most_retry_s=0.01,
+        )
 
 
 async def test_viewers_of_one_session_share_one_upstream() -> None:
@@ -126,7 +157,7 @@ async def test_a_dead_owner_is_reported_and_its_viewers_are_let_go_when_the_sess
         service.become(SessionState.failed)
         service.queue.put_nowait(OwnerDied("r"))
         assert await ring.next_after(-1) is None
-    assert service.lost == [("s", "r")]
+    assert service.lost == [("s", "r", 0)]
     await hub.close()
 
 
@@ -143,6 +174,131 @@ async def test_viewers_follow_the_session_to_the_owner_that_takes_it_over() -> N
         assert (await ring.next_after(1)).fence == 2
     assert service.asked == ["r", "other"]
     assert [fragment.chunk for fragment in ring.kept] == [0, 1, 2]
+    assert service.lost == [("s", "r", 1)]
+    await hub.close()
+
+
+async def test_a_session_is_adopted_with_a_higher_fence_than_its_viewers_have_seen() -> None:
+    service = FakeService()
+    service.heir = "other"
+    hub = service.hub()
+    for item in (fragments(0, fence=7), OwnerDied("r"), fragments(1, fence=8)):
+        service.queue.put_nowait(item)
+    async with hub.watch(SESSION) as ring:
+        assert (await ring.next_after(0)).fence == 8
+    assert service.lost == [("s", "r", 7)]
+    assert service.asked == ["r", "other"]
+    await hub.close()
+
+
+async def test_a_dead_owner_is_reported_until_somebody_has_the_session() -> None:
+    service = FakeService()
+    hub = service.hub()
+    for _ in range(3):
+        service.queue.put_nowait(OwnerDied("r"))
+    async with hub.watch(SESSION) as ring:
+        while len(service.lost) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert not ring.closed
+        service.become(SessionState.live, "other", fence=2)
+        service.queue.put_nowait(fragments(0, fence=2))
+        assert (await ring.next_after(-1)).fence == 2
+    await hub.close()
+
+
+async def test_nothing_of_a_replica_that_was_stopped_and_goes_on_gets_past_its_successor() -> None:
+    """Its upstream is still open, and nobody has heard of the successor yet."""
+    service = FakeService()
+    hub = service.hub(idle_s=0.01)
+    async with hub.watch(SESSION) as ring:
+        service.queue.put_nowait(fragments(0, 1))
+        await ring.reach(1)
+        await service.seen(3)  # it has been silent for a while
+        service.become(SessionState.live, "other", fence=2, chunks=2)
+        service.queue.put_nowait(fragments(2, 3, 4, fence=1))
+        await service.stopped.wait()
+        assert [fragment.chunk for fragment in ring.kept] == [0, 1]
+        service.queue.put_nowait(fragments(2, fence=2))
+        assert (await ring.next_after(1)).fence == 2
+        service.queue.put_nowait(fragments(3, fence=1))
+        service.queue.put_nowait(fragments(3, fence=2))
+        assert (await ring.next_after(2)).fence == 2
+    assert service.asked == ["r", "other"]
+    await hub.close()
+
+
+async def test_what_an_owner_wrote_down_before_it_handed_the_session_over_is_still_passed_on() -> None:
+    service = FakeService()
+    hub = service.hub(idle_s=0.01)
+    async with hub.watch(SESSION) as ring:
+        service.become(SessionState.live, "other", fence=2, chunks=3)
+        service.queue.put_nowait(fragments(0, 1, 2, fence=1))
+        await ring.reach(2)
+        service.queue.put_nowait(None)
+        service.queue.put_nowait(fragments(3, fence=2))
+        assert (await ring.next_after(2)).fence == 2
+    await hub.close()
+
+
+async def test_a_session_that_paused_unwatched_goes_on_when_somebody_watches() -> None:
+    service = FakeService()
+    service.become(SessionState.paused, reason="unwatched")
+    service.room = False
+    hub = service.hub()
+    async with hub.watch(await service.session("s")) as ring:
+        while len(service.wanted) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        service.room = True
+        service.queue.put_nowait(fragments(0, fence=2))
+        assert await ring.next_after(-1) is not None
+    assert service.asked == ["other"]
+    await hub.close()
+
+
+@pytest.mark.parametrize("reason", ["requested", "stopped", "no-room"])
+async def test_a_session_that_paused_for_another_reason_is_left_alone(reason: str) -> None:
+    service = FakeService()
+    service.become(SessionState.paused, reason=reason)
+    hub = service.hub()
+    async with hub.watch(await service.session("s")):
+        await service.tailed.wait()
+        service.told.put_nowait(SessionEnded(reason="any entry will do"))
+        service.tailed.clear()
+        await service.tailed.wait()
+    assert service.wanted == []
+    await hub.close()
+
+
+async def test_nobody_is_asked_to_take_an_unwatched_session_that_nobody_watches_any_more() -> None:
+    service = FakeService()
+    service.become(SessionState.paused, reason="unwatched")
+    service.room = False
+    hub = service.hub()
+    async with hub.watch(await service.session("s")):
+        await service.tailed.wait()
+    asked = len(service.wanted)
+    for _ in range(3):
+        service.tailed.clear()
+        await service.tailed.wait()
+    assert len(service.wanted) == asked
+    await hub.close()
+
+
+async def test_a_store_that_hangs_holds_no_picture_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "LOOK_SECONDS", 0.01)
+    service = FakeService()
+    hub = service.hub(idle_s=0.001)
+
+    async def hang(sid: str) -> Session:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    service.session = hang  # type: ignore[method-assign]
+    async with hub.watch(SESSION) as ring:
+        for chunk in range(3):
+            await asyncio.sleep(0.005)  # silence, in which the store is asked
+            service.queue.put_nowait(fragments(chunk))
+            assert (await ring.next_after(chunk - 1)).chunk == chunk
     await hub.close()
 
 

@@ -1,22 +1,18 @@
-"""Leases over a real Redis: one owner, a fence that only grows, and orphans that are found and failed."""
+"""Leases over a real Redis: one owner, a fence that only grows, and orphans that are found."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
 from redis_store import Store
 
 from deployments.entries import Chunk, SessionCreated, SessionEnded, SessionLive, SessionPaused, SessionStarting
-from deployments.leases import Leases
 from deployments.session import SessionState
-from deployments.store import LIVE_SESSIONS, Fenced, Keys, LeaseHeld, NoSuchSession, SessionOver, connect
-from deployments.sweeper import PATIENCE_SECONDS, Sweeper
+from deployments.store import LIVE_SESSIONS, Fenced, Keys, LeaseHeld, NoSuchSession, SessionOver
 from deployments.timeline import CLAIM_SECONDS, KEEP_SECONDS
 
 CREATED = SessionCreated(prompt="a fox", seed=1, model="tiny", width=96, height=96, fps=16)
@@ -87,66 +83,6 @@ async def test_sessions_that_are_over_or_unknown_have_no_owner(store: Store, sid
         await store.leases.claim("nobody", "r1")
     with pytest.raises(NoSuchSession):
         await store.leases.renew("nobody", "r1", 1)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def sweeper_of(store: Store, clock: Clock) -> Sweeper:
-    return Sweeper(store.timeline, store.leases, "sweeper", clock)
-
-
-async def test_a_session_without_owner_for_long_enough_fails_once(store: Store, sid: str) -> None:
-    clock = Clock()
-    sweeper = sweeper_of(store, clock)
-    await begin(store, sid)
-    await run_out(store, sid)
-    assert await sweeper.sweep() == []
-    clock.now += PATIENCE_SECONDS - 0.01
-    assert await sweeper.sweep() == []
-    assert (await store.timeline.session(sid)).status is SessionState.starting
-    clock.now += 0.02
-    assert await sweeper.sweep() == [sid]
-    session = await store.timeline.session(sid)
-    assert session.status is SessionState.failed
-    assert "replica" in (session.reason or "")
-    clock.now += PATIENCE_SECONDS
-    assert await sweeper.sweep() == []
-
-
-async def test_an_owner_that_comes_back_in_time_keeps_its_session(store: Store, sid: str) -> None:
-    clock = Clock()
-    sweeper = sweeper_of(store, clock)
-    fence = await begin(store, sid)
-    for _ in range(3):
-        await run_out(store, sid)
-        assert await sweeper.sweep() == []
-        clock.now += PATIENCE_SECONDS - 0.01
-        await store.leases.renew(sid, "r1", fence)
-        assert await sweeper.sweep() == []
-
-
-async def test_what_was_seen_before_redis_was_away_fails_nobody(store: Store, sid: str, tmp_path: Path) -> None:
-    clock = Clock()
-    await begin(store, sid)
-    await run_out(store, sid)
-    away = Leases(connect(f"unix://{tmp_path}/nothing-listens-here"))
-    with mock.patch.object(store.leases, "orphans", wraps=store.leases.orphans) as orphans:
-        sweeper = sweeper_of(store, clock)
-        assert await sweeper.sweep() == []
-        clock.now += PATIENCE_SECONDS
-        orphans.side_effect = away.orphans
-        with pytest.raises(RedisError):
-            await sweeper.sweep()
-        orphans.side_effect = None
-        assert await sweeper.sweep() == []
-        clock.now += PATIENCE_SECONDS
-        assert await sweeper.sweep() == [sid]
 
 
 async def test_a_created_session_is_forgotten_unless_somebody_claims_it(store: Store, sid: str) -> None:
@@ -269,12 +205,3 @@ async def test_the_sweeper_forgets_what_is_over_or_never_was(store: Store, sid: 
     await store.redis.sadd(LIVE_SESSIONS, sid, "nobody")
     assert await store.leases.orphans() == frozenset()
     assert not await store.redis.exists(LIVE_SESSIONS)
-
-
-async def test_a_known_death_fails_the_session_at_once_and_only_once(store: Store, sid: str) -> None:
-    await begin(store, sid)
-    sweepers = [Sweeper(store.timeline, store.leases, f"ingress-{n}") for n in range(5)]
-    assert not await sweepers[0].fail(sid, dead_owner="somebody-else")
-    assert sum(await asyncio.gather(*(sweeper.fail(sid, dead_owner="r1") for sweeper in sweepers))) == 1
-    types = [entry.type for entry in await store.timeline.read(sid)]
-    assert types == ["session.created", "session.starting", "session.failed"]

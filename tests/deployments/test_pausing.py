@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis_store import Store
 from torch import Tensor
 
+from deployments.ending import Ending
 from deployments.entries import (
     AnyEntry,
     EndRequested,
@@ -35,7 +36,6 @@ from deployments.recording import recorded
 from deployments.redis_server import RedisServer
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import LIVE_SESSIONS, Keys, LeaseHeld, connect
-from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
 from longlive.pipeline import load_model
 from longlive.stream import VideoStream
@@ -283,7 +283,7 @@ async def test_a_session_ended_in_the_moment_in_which_it_has_paused_has_ended(
 
 async def test_whenever_a_pause_and_an_end_are_asked_for_the_session_ends(store: Store, tmp_path: Path) -> None:
     rig = make_rig(store, tmp_path)
-    sweeper = Sweeper(store.timeline, Leases(store.redis), "ingress")
+    ending = Ending(store.timeline, Leases(store.redis), "ingress")
     async with rig.running() as generator:
         for milliseconds in range(0, 30, 2):
             sid = f"s{milliseconds}"
@@ -293,7 +293,7 @@ async def test_whenever_a_pause_and_an_end_are_asked_for_the_session_ends(store:
             await asyncio.sleep(milliseconds / 1000)
             await rig.ask(sid, EndRequested())
             if not (await store.timeline.session(sid)).status.owned:  # as the API does
-                await sweeper.conclude(sid, SessionEnded(reason="requested"))
+                await ending.conclude(sid, SessionEnded(reason="requested"))
             assert (await rig.over(sid)).reason == "requested"
             await owns(generator, 0)
 
