@@ -65,6 +65,7 @@ def nodes(tmp_path: Path) -> Iterator[TwoNodes]:
     nodes.stop()
 
 
+@pytest.mark.service
 async def test_the_videos_of_a_node_that_is_lost_go_on_at_another(nodes: TwoNodes) -> None:
     await nodes.says("ready")
     async with Client(base_url=nodes.url, timeout=60.0) as client:
