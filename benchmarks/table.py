@@ -16,7 +16,7 @@ from report import ROOT
 
 BEGIN, END = "<!-- numbers: written by benchmarks/table.py -->", "<!-- end of numbers -->"
 EVAL = "`longlive eval tiny --json`"
-ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU, SIMULATION = (
+ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, SNAPSHOTS, QUANTIZATION, DECODERS, GPU, SIMULATION = (
     f"`benchmarks/{name}.py --json`"
     for name in (
         "engine",
@@ -25,6 +25,7 @@ ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, QUANTIZATION, DECODERS, GPU, SIMUL
         "length",
         "window",
         "seam",
+        "snapshots",
         "quantization",
         "decoders",
         "gpu",
@@ -168,6 +169,24 @@ def _seam(document: dict[str, Any]) -> Rows:
     yield "change between the two frames at the seam, of 255: restored, uninterrupted", change, SEAM
 
 
+def _snapshots(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    for part in (results["measured"], results["longlive-1.3b"]):
+        times = ", ".join(
+            f"{name} {part[f'{key}_ms']['median']:.1f} ms"
+            for name, key in (("taken in", "taking"), ("in Redis", "storing_redis"), ("in a folder", "storing_folder"))
+        )
+        share = f" ({100 * part['taking_over_chunk']:.2f} % of a chunk's time)" if "taking_over_chunk" in part else ""
+        what = f"snapshot of each chunk, {part['model']} at {part['picture']}"
+        yield what, f"{part['bytes_per_chunk']['median'] / 1024:.0f} KiB: {times}{share}", SNAPSHOTS
+    restored = results["restored"]
+    parts = ", ".join(
+        f"{name} {restored[f'{key}_ms']['median']:.0f} ms"
+        for name, key in (("loaded", "loading"), ("restored", "restoring"), ("first chunk", "first_chunk"))
+    )
+    yield f"from the history to the first frames, {results['measured']['model']}", parts, SNAPSHOTS
+
+
 def _quantization(document: dict[str, Any]) -> Rows:
     results = document["results"]
     for name, scheme in results["schemes"].items():
@@ -236,6 +255,7 @@ ROWS = {
     "length": _length,
     "window": _window,
     "seam": _seam,
+    "snapshots": _snapshots,
     "quantization": _quantization,
     "decoders": _decoders,
     "gpu": _gpu,

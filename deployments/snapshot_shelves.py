@@ -82,10 +82,9 @@ class Shelf(Protocol):
 class RedisShelf:
     """A hash for each session, changed in one round trip, which the Redis forgets by itself."""
 
-    seconds = REDIS_SECONDS
-
-    def __init__(self, url: str) -> None:
-        self._writing, self._reading = _client(url, REDIS_SECONDS), _client(url, READ_SECONDS)
+    def __init__(self, url: str, seconds: float = REDIS_SECONDS) -> None:
+        self.seconds = seconds
+        self._writing, self._reading = _client(url, seconds), _client(url, READ_SECONDS)
 
     async def sizes(self, sid: str) -> dict[str, int]:
         with _redis_away():
@@ -129,9 +128,8 @@ class RedisShelf:
 class FileShelf:
     """Objects `{session}/{name}` below the folder `history` of an fsspec URL."""
 
-    seconds = FILES_SECONDS
-
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float = FILES_SECONDS) -> None:
+        self.seconds = seconds
         self._store = MediaStore(f"{url.rstrip('/')}/history", READ_SECONDS)
 
     async def sizes(self, sid: str) -> dict[str, int]:

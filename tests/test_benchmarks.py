@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,26 @@ def test_the_engine_benchmark_says_what_it_measured_and_on_what(untrained_folder
     assert document["hardware"]["cores"] >= 1
     assert document["versions"]["torch"].startswith("2.13")
     assert document["commit"]
+
+
+def test_the_snapshot_benchmark_says_what_each_chunk_adds_and_what_the_published_model_s_would(
+    untrained_folder: Path, tmp_path: Path
+) -> None:
+    arguments = ("--json", "--chunks", 2, "--restores", 1, "--model", untrained_folder)
+    written = run(BENCHMARKS / "snapshots.py", *arguments)
+    results = json.loads(written)["results"]
+    for name, latents in (("measured", 3 * 16 * 8 * 8), ("longlive-1.3b", 3 * 16 * 60 * 104)):
+        part = results[name]
+        assert 2 * latents < part["bytes_per_chunk"]["median"] < 4 * latents + 4096
+        assert part["taking_ms"]["n"] == part["storing_redis_ms"]["n"] == part["storing_folder_ms"]["n"] == 2
+    assert results["longlive-1.3b"]["bytes_whole"] > 5 * 2 * 3 * 16 * 60 * 104
+    assert results["restored"]["all_ms"]["n"] == 1
+    (tmp_path / "snapshots.json").write_text(written)
+    (tmp_path / "README.md").write_text("<!-- numbers: written by benchmarks/table.py -->\n<!-- end of numbers -->\n")
+    run(BENCHMARKS / "table.py", tmp_path, "--readme", tmp_path / "README.md")
+    table = (tmp_path / "README.md").read_text()
+    assert re.search(r"\| snapshot of each chunk, longlive-1.3b at 832x480 \| 58\d KiB: taken in", table)
+    assert "| from the history to the first frames, untrained | loaded" in table
 
 
 def test_the_decoder_benchmark_compares_every_decoder_in_every_plain_format() -> None:

@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import torch
 
 from deployments.redis_server import RedisServer
 from deployments.snapshot_history import NEWEST_KEPT, NoSuchSnapshot, Place, SnapshotHistory, counted, open_history
-from deployments.snapshot_shelves import KEEP_SECONDS, FileShelf, RedisShelf, Shelf, SnapshotsAway, open_shelf
+from deployments.snapshot_shelves import KEEP_SECONDS, FileShelf, RedisShelf, Shelf, SnapshotsAway
 from deployments.store import Fenced
 from longlive.snapshot import Snapshot, TakenParts
 from tests.longlive.small import prompt, small_rollout, small_transformer
 
 CAP = 2**20
+PATIENT_SECONDS = 20.0  # the tests' machine may be busy; how long a writer waits has a test of its own
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +50,13 @@ _unused = itertools.count()
 
 @pytest.fixture(params=["redis", "folder", "memory"])
 async def shelf(request: pytest.FixtureRequest, server: RedisServer, tmp_path: Path) -> AsyncIterator[Shelf]:
-    urls = {
-        "redis": f"{server.url.removesuffix('/0')}/1",
-        "folder": str(tmp_path),
-        "memory": f"memory://history{next(_unused)}",
+    seconds = PATIENT_SECONDS
+    shelves: dict[str, Callable[[], Shelf]] = {
+        "redis": lambda: RedisShelf(f"{server.url.removesuffix('/0')}/1", seconds),
+        "folder": lambda: FileShelf(str(tmp_path), seconds),
+        "memory": lambda: FileShelf(f"memory://history{next(_unused)}", seconds),
     }
-    shelf = open_shelf(urls[request.param])
+    shelf = shelves[request.param]()
     yield shelf
     await shelf.forget("s1")
     await shelf.forget("s2")
@@ -292,7 +294,7 @@ async def test_after_a_rewind_parts_that_were_dropped_are_stored_again(shelf: Sh
 async def test_a_session_that_nobody_writes_to_is_forgotten_after_a_day(
     tmp_path: Path, server: RedisServer, snapshots: list[Snapshot]
 ) -> None:
-    in_redis = RedisShelf(server.url)
+    in_redis = RedisShelf(server.url, PATIENT_SECONDS)
     await fill(SnapshotHistory(in_redis, CAP), snapshots, range(2))
     assert 0 < await in_redis._reading.ttl("{s1}:snapshots") <= KEEP_SECONDS
     await SnapshotHistory(in_redis, CAP).copy("s1", 1, "s2")
@@ -301,7 +303,7 @@ async def test_a_session_that_nobody_writes_to_is_forgotten_after_a_day(
     await in_redis.forget("s1")
     await in_redis.forget("s2")
     await in_redis.close()
-    in_files = FileShelf(str(tmp_path))
+    in_files = FileShelf(str(tmp_path), PATIENT_SECONDS)
     history = SnapshotHistory(in_files, CAP)
     await fill(history, snapshots, range(2))
     await history.copy("s1", 1, "s2")
@@ -318,7 +320,7 @@ async def test_a_redis_that_died_and_comes_back_empty_gets_all_that_is_missing(
     tmp_path: Path, snapshots: list[Snapshot]
 ) -> None:
     with RedisServer(tmp_path) as server:
-        async with opened(server.url) as history:
+        async with in_redis_at(server.url) as history:
             writer = history.writer("s1", 1)
             for chunk in range(6):
                 await writer.add(chunk, snapshots[chunk])
@@ -336,7 +338,7 @@ async def test_a_redis_that_died_and_comes_back_empty_gets_all_that_is_missing(
 async def test_a_history_that_was_emptied_unseen_gets_all_that_is_missing(
     server: RedisServer, snapshots: list[Snapshot]
 ) -> None:
-    async with opened(server.url) as history:
+    async with in_redis_at(server.url) as history:
         writer = history.writer("s1", 1)
         for chunk in range(6):
             await writer.add(chunk, snapshots[chunk])
@@ -352,9 +354,9 @@ async def test_a_redis_that_hangs_is_waited_for_in_bounded_time_and_gets_what_is
 ) -> None:
     with RedisServer(tmp_path) as server:
         assert server.pid is not None
-        async with opened(server.url) as history:
+        async with closed_after(open_history(server.url, CAP)) as history:
             writer = history.writer("s1", 1)
-            await writer.add(5, snapshots[5])
+            await until(lambda: stored(writer.add(5, snapshots[5])))
             os.kill(server.pid, signal.SIGSTOP)
             try:
                 for chunk in (6, 7):
@@ -369,7 +371,7 @@ async def test_a_redis_that_hangs_is_waited_for_in_bounded_time_and_gets_what_is
 async def test_a_writer_whose_caller_gave_up_waiting_stores_what_is_missing_with_the_next(
     server: RedisServer, snapshots: list[Snapshot]
 ) -> None:
-    async with opened(server.url) as history:
+    async with in_redis_at(server.url) as history:
         writer = history.writer("s1", 1)
         for chunk in range(2, 12):
             adding = asyncio.ensure_future(writer.add(chunk, snapshots[chunk]))
@@ -384,7 +386,7 @@ async def test_a_writer_whose_caller_gave_up_waiting_stores_what_is_missing_with
 
 async def test_a_folder_that_cannot_be_written_to_is_away(tmp_path: Path, snapshots: list[Snapshot]) -> None:
     (tmp_path / "history").write_text("in the way")
-    async with opened(str(tmp_path)) as history:
+    async with closed_after(SnapshotHistory(FileShelf(str(tmp_path), PATIENT_SECONDS), CAP)) as history:
         writer = history.writer("s1", 1)
         with pytest.raises(SnapshotsAway):
             await writer.add(3, snapshots[3])
@@ -394,10 +396,13 @@ async def test_a_folder_that_cannot_be_written_to_is_away(tmp_path: Path, snapsh
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[SnapshotHistory]:
-    history = open_history(url, CAP)
+async def closed_after(history: SnapshotHistory) -> AsyncIterator[SnapshotHistory]:
     yield history
     await history.close()
+
+
+def in_redis_at(url: str) -> AbstractAsyncContextManager[SnapshotHistory]:
+    return closed_after(SnapshotHistory(RedisShelf(url, PATIENT_SECONDS), CAP))
 
 
 def kill(server: RedisServer) -> None:
