@@ -16,7 +16,7 @@ HEALTH_CHECK_SECONDS = 1.0
 """The deployment's `health_check_period_s`, where a `DrainWatch` is in use."""
 
 SILENCE_SECONDS = 2.5 * HEALTH_CHECK_SECONDS
-ASK_SECONDS = 2.0
+ASK_SECONDS = 5.0  # a controller on a busy machine is slow, and one that has died is back after about so long
 STOPPING = "STOPPING"
 GONE = "GONE"
 _STAYS = ("STARTING", "UPDATING", "RECOVERING", "RUNNING")
