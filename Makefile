@@ -17,7 +17,7 @@ help:
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make setup      only install what the others need"
 	@echo "make numbers    measure everything the README claims, and rewrite its table"
-	@echo "make numbers-long  the same for a video of an hour: ten minutes"
+	@echo "make numbers-long  the same for a video of an hour, for every fault, and for a service of an hour: two hours"
 	@echo "make pictures   take the README's pictures of the page"
 	@echo "make openapi    write docs/openapi.json, which a test compares with the API"
 	@echo "make lint       ruff and mypy;  make format  ruff's formatter"
@@ -62,6 +62,8 @@ numbers: .venv/.installed
 numbers-long: .venv/.installed
 	mkdir -p docs/numbers
 	$(BIN)/python benchmarks/length.py --json --minutes 60 --plot docs/length.png > docs/numbers/length.json
+	$(BIN)/python benchmarks/chaos.py --json --plot docs/chaos.png > docs/numbers/chaos.json
+	$(BIN)/python benchmarks/soak.py --json --plot docs/soak.png > docs/numbers/soak.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
 pictures: setup

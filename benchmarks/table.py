@@ -16,12 +16,14 @@ from report import ROOT
 
 BEGIN, END = "<!-- numbers: written by benchmarks/table.py -->", "<!-- end of numbers -->"
 EVAL = "`longlive eval tiny --json`"
-ENGINE, SERVE, VIEWERS, LENGTH, WINDOW, SEAM, SNAPSHOTS, QUANTIZATION, DECODERS, GPU, SIMULATION = (
+ENGINE, SERVE, VIEWERS, CHAOS, SOAK, LENGTH, WINDOW, SEAM, SNAPSHOTS, QUANTIZATION, DECODERS, GPU, SIMULATION = (
     f"`benchmarks/{name}.py --json`"
     for name in (
         "engine",
         "serve",
         "viewers",
+        "chaos",
+        "soak",
         "length",
         "window",
         "seam",
@@ -105,6 +107,33 @@ def _viewers(document: dict[str, Any]) -> Rows:
     if paused := results.get("paused"):
         cores = f"{paused['cores_with']['all']:.2f} cores, without them {paused['cores_without']['all']:.2f}"
         yield f"the service with {paused['sessions']} paused sessions", cores, VIEWERS
+
+
+def _chaos(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    watched = f"{results['sessions']} live sessions of {results['fps']} frames/s"
+    for row in results["faults"].values():
+        gap, back = row["gap_seconds"], row["back_seconds"]
+        seen = (
+            f"gap p50 {gap['p50']:.1f} s, p95 {gap['p95']:.1f} s, worst {gap['max']:.1f} s" if gap else "none watched"
+        )
+        again = f", back after {back['max']:.1f} s at most" if back and row["reconnects"] else ""
+        wrong = f"; missed: {', '.join(row['missed'])}" if row["missed"] else ""
+        yield f"{watched}: {row['fault']}, {row['repeats']} times", f"lost {row['lost']}; {seen}{again}{wrong}", CHAOS
+
+
+def _soak(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    happened, figures = results["happened"], results["figures"]
+    memory = [figure for name, figure in figures.items() if name.startswith("mib.")]
+    first, last = (sum(figure[sixth] for figure in memory) for sixth in ("first_sixth", "last_sixth"))
+    grows = ", ".join(results["grows"]) or f"none of {len(figures)}"
+    yield (
+        f"{results['minutes']:g} minutes, {happened['created']:,} sessions that come, pause, fork and go: what grows "
+        "(memory of all, first and last sixth)",
+        f"{grows} ({first:,.0f} MiB, {last:,.0f} MiB)",
+        SOAK,
+    )
 
 
 def _eval(document: dict[str, Any]) -> Rows:
@@ -250,6 +279,8 @@ ROWS = {
     "engine": _engine,
     "serve": _serve,
     "viewers": _viewers,
+    "chaos": _chaos,
+    "soak": _soak,
     "eval": _eval,
     "eval_switch": _eval_switch,
     "length": _length,

@@ -156,6 +156,36 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
             "each_viewer": {"cores": cores, "kib": {"proxy": 19, "ingress": 6}},
             "paused": {"sessions": 500, "cores_with": {"all": 0.153}, "cores_without": {"all": 0.164}},
         },
+        "chaos": {
+            "sessions": 8,
+            "fps": 6,
+            "faults": {
+                "generator": {
+                    "fault": "kill -9 of a generator",
+                    "repeats": 20,
+                    "lost": 0,
+                    "gap_seconds": {"n": 160, "p50": 1.24, "p95": 2.51, "max": 3.3},
+                    "back_seconds": {"n": 160, "p50": 1.2, "p95": 2.5, "max": 4.0},
+                    "reconnects": 0,
+                    "missed": [],
+                },
+                "proxy": {
+                    "fault": "kill -9 of the HTTP proxy",
+                    "repeats": 3,
+                    "lost": 1,
+                    "gap_seconds": None,
+                    "back_seconds": {"n": 24, "p50": 5.0, "p95": 6.0, "max": 8.14},
+                    "reconnects": 12,
+                    "missed": ["lost: 1"],
+                },
+            },
+        },
+        "soak": {
+            "minutes": 60.0,
+            "happened": {"created": 1234},
+            "figures": {name: {"first_sixth": 400.4, "last_sixth": 401.6} for name in ("mib.a", "mib.b", "files.a")},
+            "grows": [],
+        },
         "length": {
             "minutes": 60.009,
             "cost_over_young": trend(1.001, 1.002, -0.01, 0.012),
@@ -204,6 +234,11 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
         "| 0.02 % of a core (0.01 proxy, 0.00 ingress) |",
         "| 19 KiB, 6 KiB |",
         "500 paused sessions | 0.15 cores, without them 0.16 |",
+        "8 live sessions of 6 frames/s: kill -9 of a generator, 20 times | "
+        "lost 0; gap p50 1.2 s, p95 2.5 s, worst 3.3 s |",
+        "3 times | lost 1; none watched, back after 8.1 s at most; missed: lost: 1 |",
+        "1,234 sessions that come, pause, fork and go: what grows",
+        "| none of 3 (801 MiB, 803 MiB) |",
         "| 1.001, 1.002 (-1.0 to +1.2 % an hour) |",
         "| 448 MiB, 448 MiB (-0.9 to +2.7 MiB an hour) |",
         "(a cut: 11.8) | 7.0, 7.1 |",
