@@ -19,6 +19,7 @@ from deployments.stopping import stop
 from deployments.store import BadCursor, CursorGone, NoSuchSession
 
 STATS_SECONDS = 1.0
+LAST_WORDS_SECONDS = 1.0  # for what is written already, when this process goes
 PING_SECONDS = 15.0
 STREAM_SECONDS = 300.0  # then the client comes back by itself: what one that stopped reading leaves behind is bounded
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -77,7 +78,12 @@ async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[st
     end = clock() + STREAM_SECONDS
     try:
         while clock() < end:
-            await asyncio.wait({step, farewell}, timeout=STATS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            going = farewell.done()
+            await asyncio.wait(
+                {step} if going else {step, farewell},
+                timeout=LAST_WORDS_SECONDS if going else STATS_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if step.done():
                 if (entry := step.result()) is None:
                     return
@@ -85,10 +91,12 @@ async def _stream(services: Services, sid: str, cursor: str) -> AsyncIterator[st
                 cursor = entry.id
                 step = asyncio.ensure_future(_next(entries))
                 continue
-            if farewell.done():
+            if going:
                 go_away = GoAway(seconds=0.0, resume=Position(after=-1, event=cursor))
                 yield event(go_away.type, go_away.model_dump_json())
                 return
+            if farewell.done():
+                continue
             stats = (await services.timeline.session(sid)).model_dump_json()
             silent += STATS_SECONDS
             if stats != said:

@@ -18,7 +18,7 @@ from deployments.logs import about
 
 M3U8 = "application/vnd.apple.mpegurl"
 KEEP = {"Cache-Control": "max-age=60"}  # a part never changes; a cache in between serves it for as long as it is listed
-LAG_SECONDS = 2.0  # another ingress, whose playlist a player has read, may have what is not here yet
+LAG_SECONDS = 1.0  # another ingress, whose playlist a player has read, may have what is not here yet
 MOST_AHEAD = 2  # segments beyond the playlist's last that a reload may ask for, says the RFC
 _PLAYLIST: dict[int | str, dict[str, Any]] = {
     200: {"content": {M3U8: {"schema": {"type": "string"}}}, "description": "The playlist."}
@@ -98,10 +98,14 @@ def routes(services: Services) -> APIRouter:
     async def whole_segment(sid: str, segment: int) -> Response:
         """A whole segment."""
         with about(sid):
-            async with hub.watch(await watchable(services, sid)) as ring:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LAG_SECONDS):
-                        await ring.reach(hls.chunks_of(segment)[-1])
+            session = await watchable(services, sid)
+            async with hub.watch(session) as ring:
+                newest = session.chunks - 1 if ring.newest is None else ring.newest.chunk
+                last = hls.chunks_of(segment)[-1]
+                if last <= newest + hls.PARTS:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LAG_SECONDS):
+                            await ring.reach(last)
                 data = hls.segment_data(segment, ring.kept, over(sid, ring))
                 if data is None:
                     raise NoSuchSegment(sid, str(segment))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from redis.exceptions import RedisError
 
 from deployments.api.errors import FragmentsOver, NoSuchFragment, ServiceStops
 from deployments.api.problems import problems
 from deployments.api.services import Services
 from deployments.calls import PartDown
-from deployments.fragments import RING_SIZE
+from deployments.fragments import RING_SIZE, FragmentRing
 from deployments.logs import about
 from deployments.session import Session
 from deployments.video_config import InitSegment, VideoConfig
 
 PULL_SECONDS = 20.0
 BROKEN_SECONDS = 0.5
+LAG_SECONDS = 0.5
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 MP4: dict[int | str, dict[str, Any]] = {
     200: {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}, "description": "The bytes."}
@@ -75,9 +78,10 @@ def routes(services: Services) -> APIRouter:
         """
         with about(sid):
             async with hub.watch(await watchable(services, sid)) as ring:
-                newest = -1 if ring.newest is None else ring.newest.chunk
-                if after > newest and after >= (await services.timeline.session(sid)).chunks:
-                    raise NoSuchFragment(sid, after)
+                if after >= 0 and not await _reached(ring, after, min(wait, LAG_SECONDS)):
+                    with suppress(RedisError):
+                        if after >= (await services.timeline.session(sid)).chunks:
+                            raise NoSuchFragment(sid, after)
                 try:
                     async with asyncio.timeout(wait):
                         fragment = await ring.next_after(after, most_behind)
@@ -110,6 +114,15 @@ def routes(services: Services) -> APIRouter:
         return Response(segment.data, media_type=segment.media_type, headers=HEADERS)
 
     return api
+
+
+async def _reached(ring: FragmentRing, chunk: int, seconds: float) -> bool:
+    """Whether a fragment is here, after a moment: another ingress may have been first with it."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await ring.reach(chunk)
+    except TimeoutError:
+        return False
 
 
 def _nothing_yet() -> Response:

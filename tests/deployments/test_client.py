@@ -467,3 +467,29 @@ def test_what_goes_back_in_a_video_is_asked_as_the_service_wants_it() -> None:
         ("fork", {}),
         ("render", {"max_seconds": 3.0}),
     ]
+
+
+def test_a_client_goes_on_where_it_was_when_the_process_behind_the_proxy_dies() -> None:
+    script = Script(
+        fragment(3),
+        httpx.Response(500, text="Internal Server Error"),
+        httpx.RemoteProtocolError("peer closed connection"),
+        httpx.ConnectError("refused"),
+        problem(503, "part-down"),
+        fragment(4),
+        problem(410, "service-stops"),
+        fragment(5),
+        problem(410, "fragments-over", retry_after=None),
+    )
+    found = list(script.session().fragments())
+    assert [(each.chunk, each.skipped) for each in found] == [(3, 0), (4, 0), (5, 0)]
+    assert [request.url.params["after"] for request in script.asked] == ["-1", "3", "3", "3", "3", "3", "4", "4", "5"]
+
+
+def test_events_go_on_behind_a_go_away() -> None:
+    leaving = events(CREATED, LIVE)
+    assert isinstance(leaving.stream, Parts)
+    leaving.stream.body += b'event: goAway\ndata: {"type": "goAway", "seconds": 0}\n\n'
+    script = Script(leaving, events(ENDED), httpx.Response(204))
+    assert list(script.session().events()) == [CREATED, LIVE, ENDED]
+    assert [request.headers.get("Last-Event-ID") for request in script.asked] == [None, "2-0", "4-0"]

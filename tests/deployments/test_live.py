@@ -240,3 +240,17 @@ async def test_a_socket_that_nobody_reads_holds_little_of_a_large_video() -> Non
         too_much.cancel()
     server.should_exit = True
     await serving
+
+
+async def test_a_reader_that_waited_for_another_ingress_misses_nothing_that_is_kept() -> None:
+    ingress = FakeIngress()
+    async with reading(ingress) as (client, _):
+        await client.has(2)
+        ingress.failures = 1
+        ingress.move(1)  # the answer to who waits already
+        await client.has(3)
+        ingress.move(7)
+        await client.has(9)
+        client.reading.clear()
+        ingress.move(8)
+    assert client.parts[1:9] == [b"<%d>" % chunk for chunk in range(8)]

@@ -180,3 +180,55 @@ async def test_a_paused_playlist_stays_what_it_was_and_an_ended_one_says_so(
     await video.end()
     assert (await last).text.endswith("1.m4s\n#EXT-X-ENDLIST\n")
     assert len((await http.get("hls/1.m4s")).content) > 0
+
+
+async def test_a_viewer_that_comes_from_another_ingress_finds_all_that_its_playlist_names(
+    store: Store, server: MediaServer, http: httpx.AsyncClient
+) -> None:
+    """Two ingresses, of which the second has never been asked for this session, each time."""
+    video = await server.video()
+    await video.start()
+    await video.make(22)
+    first = (await http.get("hls/live.m3u8")).text
+    named = [line.partition('URI="')[2].partition('"')[0] or line for line in first.splitlines() if ".m4s" in line]
+    assert len(named) > 4
+    for name in named[:-1]:  # the last is hinted at and not made yet
+        await server.hub.close()
+        answer = await http.get(f"hls/{name}")
+        assert answer.status_code == 200, name
+    await server.hub.close()
+    again = (await http.get("hls/live.m3u8")).text
+    assert again == first
+    await server.hub.close()
+    assert (await http.get("fragments", params={"after": 14, "most_behind": 8})).headers["x-fragment"] == "15"
+
+
+async def test_an_ingress_that_lags_a_moment_does_not_doubt_who_has_more(
+    server: MediaServer, http: httpx.AsyncClient
+) -> None:
+    video = await server.video()
+    await video.start()
+    await video.make(2)
+    await http.get("fragments", params={"after": 0})
+    asking = asyncio.create_task(http.get("fragments", params={"after": 2}))  # another ingress has passed it on
+    await asyncio.sleep(0)
+    await video.make(2)
+    assert (await asking).headers["x-fragment"] == "3"
+
+
+async def test_viewers_of_a_service_that_stops_are_let_go_at_once(server: MediaServer, http: httpx.AsyncClient) -> None:
+    video = await server.video()
+    await video.start()
+    await video.make(1)
+    async with http.stream("GET", "live.mp4") as answer:
+        parts = answer.aiter_raw()
+        while b"moof" not in await anext(parts):
+            pass
+        pulling = asyncio.create_task(http.get("fragments", params={"after": 0}))
+        await video.pause()
+        server.farewell.say(0.0, for_good=True)
+        await server.hub.close()
+        stopped = await pulling
+        assert (stopped.status_code, stopped.json()["code"]) == (410, "service-stops")
+        async for _ in parts:  # a video that is cut instead of ended raises here
+            pass

@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 from ray.serve.exceptions import DeploymentID, DeploymentUnavailableError
 
 from deployments.calls import PartDown
-from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal
+from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal, TakeOver
 from deployments.pool import GeneratorPool, PoolFull
 from deployments.session import Session, SessionState
 
@@ -53,6 +53,7 @@ class Handle:
     def __init__(self, *answers: object) -> None:
         self.responses = [Response(answer) for answer in answers]
         self.placements: list[Placement] = []
+        self.given: list[tuple[object, ...]] = []
 
     def options(self, session_id: str = "", stream: bool = False) -> Handle:
         if session_id:
@@ -63,6 +64,7 @@ class Handle:
         return self
 
     def remote(self, *arguments: object) -> Response:
+        self.given.append(arguments)
         return self.responses[len(self.placements) - 1]
 
 
@@ -112,3 +114,11 @@ async def test_a_death_of_the_owner_is_told_and_its_call_is_cancelled() -> None:
 async def test_an_owner_that_cannot_be_reached_is_not_declared_dead() -> None:
     with pytest.raises(ActorUnavailableError):
         await anext(GeneratorPool(Handle(ActorUnavailableError("away", None))).watch("s", "r"))
+
+
+async def test_a_session_that_is_taken_over_goes_to_another_than_its_owner() -> None:
+    handle = Handle(Refusal("a", 9), SESSION)
+    over = TakeOver("r", "lost", 3)
+    assert await GeneratorPool(handle).take("s", over, not_to=("r",)) == SESSION
+    assert [placement.excluded for placement in handle.placements] == [("r",), ("r", "a")]
+    assert handle.given == [("s", over), ("s", over)]

@@ -345,3 +345,39 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(server: Server, part
 async def test_what_is_no_websocket_is_told(server: Server, http: httpx.AsyncClient) -> None:
     answer = await http.get(f"/v1/sessions/{server.sid}/ws")
     assert (answer.status_code, answer.json()["code"]) == (426, "websocket-only")
+
+
+async def test_who_is_told_to_go_knows_where_to_go_on_and_is_served_until_then(server: Server, parts: Parts) -> None:
+    await parts.make(server.sid, 2)
+    async with server.greeted() as socket:
+        await socket.until("fragment")
+        last = await socket.until("fragment")
+        await socket.say("got", chunk=last["chunk"])
+        async with asyncio.timeout(SECONDS):
+            while "session.live" not in socket.entries():
+                await socket.next()
+        parts.farewell.say(3.0)
+        told = await socket.until("goAway")
+        assert (told["seconds"], told["resume"]["after"]) == (3.0, 1)
+        entries = [message["entry"]["id"] for message in socket.came if message["type"] == "entry"]
+        assert told["resume"]["event"] == entries[-1]
+        await parts.make(server.sid, 1)
+        assert (await socket.until("fragment"))["chunk"] == 2
+        assert (await socket.closed())[0] == 1012
+
+
+async def test_events_say_go_away_and_end_and_go_on_behind_their_last(
+    server: Server, parts: Parts, http: httpx.AsyncClient
+) -> None:
+    await parts.make(server.sid, 1)
+    parts.farewell.say()
+    answer = await http.get(f"/v1/sessions/{server.sid}/events")
+    blocks = [block.split("\n") for block in answer.text.strip().split("\n\n")]
+    ids = [line.removeprefix("id: ") for block in blocks for line in block if line.startswith("id: ")]
+    assert blocks[-1][0] == "event: goAway"
+    resume = json.loads(blocks[-1][1].removeprefix("data: "))["resume"]
+    assert resume["event"] == ids[-1]
+    await parts.end(server.sid)
+    rest = await http.get(f"/v1/sessions/{server.sid}/events", headers={"Last-Event-ID": ids[-1]})
+    assert "session.live" not in rest.text
+    assert "session.ended" in rest.text
