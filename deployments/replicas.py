@@ -92,17 +92,17 @@ class Replicas:
         return sorted(found, key=lambda replica: (replica.started_at, replica.id))
 
     async def drained_nodes(self) -> set[str]:
-        wishes: list[str] = await self._redis.hkeys(_DRAINS)  # type: ignore[misc]
+        wishes: list[Any] = await self._redis.hkeys(_DRAINS)
         return {wish.removeprefix("node:") for wish in wishes if wish.startswith("node:")}
 
     async def drain_replica(self, replica: str) -> None:
         """Have it take no session and hand over those it has, until `undrain_replica`. Raises NoSuchReplica."""
         if all(each.id != replica for each in await self.alive()):
             raise NoSuchReplica(replica)
-        await self._redis.hset(_DRAINS, f"replica:{replica}", "1")  # type: ignore[misc]
+        await self._redis.hset(_DRAINS, f"replica:{replica}", "1")
 
     async def undrain_replica(self, replica: str) -> None:
-        wished = await self._redis.hdel(_DRAINS, f"replica:{replica}")  # type: ignore[misc]
+        wished = await self._redis.hdel(_DRAINS, f"replica:{replica}")
         if not wished and all(each.id != replica for each in await self.alive()):
             raise NoSuchReplica(replica)
 
@@ -110,9 +110,9 @@ class Replicas:
         """The same for all replicas of a Ray node, also for those that start there later. Raises NoSuchReplica."""
         if all(each.node != node for each in await self.alive()):
             raise NoSuchReplica(node)
-        await self._redis.hset(_DRAINS, f"node:{node}", "1")  # type: ignore[misc]
+        await self._redis.hset(_DRAINS, f"node:{node}", "1")
 
     async def undrain_node(self, node: str) -> None:
-        wished = await self._redis.hdel(_DRAINS, f"node:{node}")  # type: ignore[misc]
+        wished = await self._redis.hdel(_DRAINS, f"node:{node}")
         if not wished and all(each.node != node for each in await self.alive()):
             raise NoSuchReplica(node)

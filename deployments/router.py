@@ -9,6 +9,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
@@ -25,7 +26,7 @@ class PinRouter(RequestRouter):
     Serve is stopping takes none; those that it still has are reached there, by who knew it before.
     """
 
-    def initialize_state(self, pack: bool = False) -> None:
+    def initialize_state(self, *, pack: bool = False, **_: Any) -> None:
         self._pack = pack
         self._leaving: dict[ReplicaID, tuple[RunningReplica, float]] = {}
 
