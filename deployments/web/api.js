@@ -107,16 +107,23 @@ export const readChunks = (id, after, signal) =>
 export const readThumbnails = (id, after, signal) => json(pathOf(id, `/thumbnails?after=${after}`), { signal });
 
 /** Its creator, and nobody else, can steer the session from now on. */
-export async function createSession(fields) {
-  const session = await command("POST", "/v1/sessions", { body: fields });
+async function create(url, body) {
+  const session = await command("POST", url, { body });
   keepToken(session.id, session.control_token);
   return session;
 }
+
+export const createSession = (fields) => create("/v1/sessions", fields);
+/** A new session that goes on from a frame of this one. */
+export const forkSession = (id, frame, record) => create(pathOf(id, "/fork"), { at: { frame }, record, queue: true });
+/** A new session that makes this one's video once more, as it is so far, and keeps it. */
+export const renderSession = (id) => create(pathOf(id, "/render"), { queue: true });
 
 export const addPrompt = (id, fields) => steer("POST", id, "/prompts", fields);
 export const cancelPrompt = (id, promptId) => steer("DELETE", id, `/prompts/${encodeURIComponent(promptId)}`);
 export const pauseSession = (id) => steer("POST", id, "/pause");
 export const resumeSession = (id) => steer("POST", id, "/resume");
+export const rewindSession = (id, frame) => steer("POST", id, "/rewind", { to: { frame } });
 export const endSession = (id) => steer("DELETE", id, "");
 
 export const createExport = (id, fields) => command("POST", pathOf(id, "/exports"), { body: fields });

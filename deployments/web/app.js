@@ -2,8 +2,9 @@
 
 import { createSession, pause, Problem, readModel } from "./api.js";
 import { Clip } from "./clip.js";
-import { clockTime } from "./element.js";
+import { clockTime, element, linkTo } from "./element.js";
 import { showGallery } from "./gallery.js";
+import { Moment } from "./moment.js";
 import { LivePlayer } from "./player.js";
 import { PromptBox } from "./prompt_box.js";
 import { PromptList } from "./prompt_list.js";
@@ -22,6 +23,7 @@ class Page {
   #list = new PromptList(this.#parts.prompts);
   #timeLine = new TimeLine(this.#parts.reel);
   #statistics = new Statistics(this.#parts.statistics, () => this.#watch ?? {});
+  #moment = new Moment(this.#parts.moment);
   #clip = new Clip(this.#parts.clip, () => this.#watch ?? {});
   #watch = null;
   #leave = new AbortController();
@@ -46,6 +48,13 @@ class Page {
       this.#box.at(detail, detail / this.#watch.session.fps);
       this.#box.focus();
     });
+    this.#timeLine.addEventListener("look", ({ detail }) => {
+      this.#timeLine.looking = true;
+      this.#moment.open({ ...detail, canRewind: this.#watch.canRewind });
+    });
+    this.#moment.addEventListener("closed", () => (this.#timeLine.looking = false));
+    this.#moment.addEventListener("rewind", ({ detail }) => (this.#complain(), this.#watch.rewind(detail)));
+    this.#moment.addEventListener("fork", ({ detail }) => this.#fork(detail));
     this.#timeLine.addEventListener("range", ({ detail }) => {
       this.#clip.range = detail;
       this.#open("clip", this.#clip, true);
@@ -152,6 +161,8 @@ class Page {
     this.#watch = null;
     for (const view of [this.#list, this.#statistics, this.#clip]) view.clear();
     this.#open("clip", this.#clip, false);
+    this.#moment.close();
+    this.#parts.origin.hidden = true;
     this.#complain();
     this.#say(["idle", "", ""]);
     this.#parts.recent.hidden = true;
@@ -161,7 +172,7 @@ class Page {
   }
 
   #openSession(id) {
-    const watch = new Watch(id, this.#parts.video, this.#list);
+    const watch = new Watch(id, this.#parts.video, this.#list, this.#chunks);
     const hear = (type, act) => watch.addEventListener(type, ({ detail }) => watch === this.#watch && act(detail));
     let arranged = "";
     hear("session", () => {
@@ -176,7 +187,7 @@ class Page {
     hear("problem", (problem) => (this.#arrange(), this.#complain(problem)));
     hear("thumbnails", (thumbnails) => (this.#timeLine.thumbnails = thumbnails));
     hear("picture", ([now, edge]) => {
-      this.#timeLine.draw(watch.receipts, now, edge);
+      this.#timeLine.draw(watch.receipts, watch.turns, now, edge);
       this.#parts.clock.textContent = clockTime(now);
     });
     hear("refused", (problem) => {
@@ -188,11 +199,25 @@ class Page {
     watch.start();
   }
 
-  #begin({ width, height, fps }) {
-    const { first_chunk_frames: first, chunk_frames: each } = this.#model;
+  get #chunks() {
+    return { first: this.#model.first_chunk_frames, each: this.#model.chunk_frames };
+  }
+
+  #begin({ width, height, fps, parent }) {
     document.body.style.setProperty("--shape", width / height);
     this.#parts.video.classList.toggle("crisp", width < CRISP_BELOW);
-    this.#timeLine.open({ fps, shape: width / height, first, each });
+    const begin = parent?.relation === "fork" ? parent.frame : 0;
+    this.#timeLine.open({ fps, shape: width / height, begin, ...this.#chunks });
+    this.#tellOrigin(parent, fps);
+  }
+
+  #tellOrigin(parent, fps) {
+    const { origin } = this.#parts;
+    origin.hidden = !parent;
+    if (!parent) return;
+    const link = element("a", { href: linkTo(parent.session), textContent: "another video" });
+    const isFork = parent.relation === "fork";
+    origin.replaceChildren(isFork ? `Forked at ${clockTime(parent.frame / fps)} from ` : "Made once more from ", link, ".");
   }
 
   async #submit(asked) {
@@ -214,6 +239,13 @@ class Page {
     if (!this.#watch) this.#say(["starting", "Starting", ""]);
     const { id } = await createSession({ prompt: text, record, queue: true });
     location.hash = new URLSearchParams({ session: id });
+  }
+
+  async #fork(frame) {
+    const watch = this.#watch;
+    this.#complain();
+    const session = await watch.fork(frame);
+    if (session && watch === this.#watch) location.hash = new URLSearchParams({ session: session.id });
   }
 
   async #steer({ text, frame, mode, blend }) {

@@ -1,11 +1,11 @@
 /** Saving a part of a recorded video: which part, how it is made, where to get it. */
 
 import { createExport, pathOf, pause, Problem, readExport } from "./api.js";
-import { clockTime, element } from "./element.js";
+import { clockTime, element, linkTo } from "./element.js";
+import { renderAgain } from "./render.js";
 
 const ASK_MS = 500;
-const UNKEPT = "This video is not kept, so there is nothing to save. Start one with “Keep the video” switched on.";
-
+const UNKEPT = "This video is not kept. “Make it once more” makes the same one again, to save it.";
 const UNTIL_THEN = "What was kept until then can still be saved.";
 
 /** The form that makes clips. Fires `range` (detail: `[from, to]` seconds) when another part is chosen. */
@@ -16,6 +16,7 @@ export class Clip extends EventTarget {
   #to = field("to second", "to");
   #format = element("select", { name: "format" });
   #make = element("button", { type: "submit", className: "primary", textContent: "Make the clip" });
+  #again = element("button", { type: "button", textContent: "Make it once more" });
   #said = element("p", { className: "said" });
   #progress = element("progress", { max: 1, hidden: true });
   #warned = "";
@@ -27,7 +28,9 @@ export class Clip extends EventTarget {
     this.#form = form;
     this.#source = source;
     this.#said.setAttribute("role", "status");
-    this.#progress.setAttribute("aria-label", "The clip is being made");
+    this.#progress.setAttribute("aria-label", "How much of it is made");
+    this.#again.title = "The whole video as it is so far, made again from its prompts. For one that was not kept.";
+    this.#again.addEventListener("click", () => this.#work((id, signal) => this.#makeAgain(id, signal)));
     this.#format.setAttribute("aria-label", "Format");
     const formats = { mp4: "MP4 video", webp: "WebP picture", gif: "GIF picture" };
     this.#format.append(...Object.entries(formats).map(([value, textContent]) => element("option", { value, textContent })));
@@ -37,8 +40,11 @@ export class Clip extends EventTarget {
       button.addEventListener("click", () => this.#last(seconds));
       return button;
     });
-    form.append(...buttons, this.#from, this.#to, this.#format, this.#make, this.#progress, this.#said);
-    form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
+    form.append(...buttons, this.#from, this.#to, this.#format, this.#make, this.#again, this.#progress, this.#said);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#work((id, signal) => this.#save(id, this.#range, signal));
+    });
     form.addEventListener("input", ({ target }) => target === this.#format || this.#tellRange());
   }
 
@@ -46,7 +52,7 @@ export class Clip extends EventTarget {
     this.#leave.abort();
     this.#leave = new AbortController();
     this.#progress.hidden = true;
-    this.#make.disabled = false;
+    this.#make.disabled = this.#again.disabled = false;
     this.#warned = "";
     this.#say("");
   }
@@ -82,26 +88,40 @@ export class Clip extends EventTarget {
     this.#said.replaceChildren(sentence, ...more);
   }
 
-  async #submit() {
-    const { id } = this.#source();
+  async #work(make) {
     const { signal } = this.#leave;
-    const [from, to] = this.#range;
-    this.#make.disabled = true;
+    this.#make.disabled = this.#again.disabled = true;
     this.#progress.hidden = false;
     this.#progress.removeAttribute("value");
     this.#say("");
     try {
-      const made = await this.#made(id, { format: this.#format.value, from, to }, signal);
-      if (made) this.#offer(id, made);
+      await make(this.#source().id, signal);
     } catch (error) {
       if (!signal.aborted) this.#say(error.message);
       if (!(error instanceof Problem) && !signal.aborted) throw error;
     } finally {
       if (!signal.aborted) {
-        this.#make.disabled = false;
+        this.#make.disabled = this.#again.disabled = false;
         this.#progress.hidden = true;
       }
     }
+  }
+
+  async #makeAgain(id, signal) {
+    const session = await renderAgain(id, signal, (made) => {
+      this.#progress.value = made.media_seconds / made.max_seconds;
+      const link = element("a", { href: linkTo(made.id), target: "_blank", textContent: "a video of its own" });
+      const times = [made.media_seconds, made.max_seconds].map(clockTime).join(" of ");
+      this.#say(`${times} is made, as `, link, ".");
+    });
+    if (!session) return;
+    this.#progress.removeAttribute("value");
+    await this.#save(session.id, [0, session.media_seconds], signal);
+  }
+
+  async #save(id, [from, to], signal) {
+    const made = await this.#made(id, { format: this.#format.value, from, to }, signal);
+    if (made) this.#offer(id, made);
   }
 
   /** The finished export. Throws a Problem when there is none. */

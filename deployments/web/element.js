@@ -1,7 +1,10 @@
-/** Two words that every part of the page uses. */
+/** Words that every part of the page uses. */
 
 /** `element("button", {type: "button", textContent: "End"})` */
 export const element = (name, properties = {}) => Object.assign(document.createElement(name), properties);
+
+/** The address of the page with a session open. */
+export const linkTo = (id) => `/#${new URLSearchParams({ session: id })}`;
 
 /** 75.4 -> "1:15", 3675 -> "1:01:15" */
 export function clockTime(seconds) {

@@ -5,6 +5,7 @@ import { Problem, pause, readSession, readTimeline } from "./api.js";
 const USUAL_MS = 1000;
 const QUICK_MS = 250;
 const LONGEST_MS = 4000;
+const QUIET_MS = 4000; // a part of the service that dies is replaced by then: nobody need hear of it
 
 /** States of a session that will not go on. */
 export const OVER = ["ended", "failed"];
@@ -13,7 +14,7 @@ export const OVER = ["ended", "failed"];
  * Follows one session until it is over. Fires
  * `session` (detail: the session) whenever it was read, after the entries that it tells of,
  * `entry` (detail: a timeline entry), each once and in order,
- * `lost` (detail: the Problem) and `found` when the service stops and starts to answer, and
+ * `lost` (detail: the Problem) and `found` when the service has not answered for a while and does again, and
  * `gone` (detail: the Problem) when it refuses for good; then it ends.
  */
 export class Feed extends EventTarget {
@@ -38,6 +39,7 @@ export class Feed extends EventTarget {
 
   async follow(signal) {
     let wait = USUAL_MS;
+    let heard = -Infinity; // performance.now()
     while (!signal.aborted) {
       try {
         const session = await readSession(this.#id, signal);
@@ -48,12 +50,15 @@ export class Feed extends EventTarget {
         this.#tell("session", session);
         if (OVER.includes(session.status)) return;
         wait = this.quick ? QUICK_MS : USUAL_MS;
+        heard = performance.now();
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof Problem)) throw error;
         if (!error.passing) return this.#tell("gone", error);
-        if (!this.#lost) this.#tell("lost", error);
-        this.#lost = true;
+        if (!this.#lost && performance.now() - heard > QUIET_MS) {
+          this.#lost = true;
+          this.#tell("lost", error);
+        }
         wait = Math.min(LONGEST_MS, wait * 1.5);
       }
       this.#nudged = new AbortController();

@@ -1,7 +1,7 @@
 /** Videos that were made lately, each a link to watch it. */
 
 import { listSessions, pathOf, pause, Problem } from "./api.js";
-import { clockTime, element } from "./element.js";
+import { clockTime, element, linkTo } from "./element.js";
 import { OVER } from "./feed.js";
 import { tokenOf } from "./tokens.js";
 
@@ -43,7 +43,7 @@ export async function showGallery(section, list, signal) {
 
 function build(session) {
   const item = element("li");
-  const link = element("a", { href: `/#${new URLSearchParams({ session: session.id })}` });
+  const link = element("a", { href: linkTo(session.id) });
   const poster = element("img", { alt: "", loading: "lazy", decoding: "async" });
   const shot = element("span", { className: "shot" });
   poster.addEventListener("error", () => (poster.hidden = true)); // nothing of it was shown yet

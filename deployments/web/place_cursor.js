@@ -1,38 +1,50 @@
-/** The mark on the time line where the next prompt would take hold: moved with the arrow keys or the mouse. */
+/** The mark at a time of the video that is chosen on the time line: moved with the arrow keys or the mouse. */
 
+import { chunkHolding, chunkStart } from "./chunks.js";
 import { clockTime, element } from "./element.js";
 
 const PAGE_SECONDS = 5;
 const MOST_SECONDS = 3600; // ahead of the newest picture
 
 /**
- * Prompts take hold between two chunks: `first` frames are in the first of them, `each` in every later one.
- * Gives the first frame of a chunk at `frame` or later.
+ * A slider of frames at which a chunk begins, since prompts take hold between two of them. Fires `move`, and when one is
+ * chosen with a key or `choose`: `place` (detail: a frame to come, for a prompt) or `look` (detail: one that has passed).
  */
-export function chunkStart(frame, first, each) {
-  return frame <= 0 ? 0 : first + each * Math.max(0, Math.ceil((frame - first) / each));
-}
-
-/** A slider of frames. Fires `move`, and `place` with a frame when one is chosen. */
 export class PlaceCursor extends EventTarget {
   element = element("div", { className: "cursor", tabIndex: 0 });
   #label = element("span");
   #frame = 0;
-  #least = 0;
-  #video = { fps: 16, first: 9, each: 12 };
+  #newest = 0; // the last frame of the past that can be chosen
+  #least = 0; // the first one of the time to come
+  #video = { fps: 16, first: 9, each: 12, begin: 0 };
+  #steers = false;
+
+  /** While set it stays where it is, wherever somebody points or focuses. */
+  held = false;
 
   constructor() {
     super();
     const { element: slider } = this;
     slider.setAttribute("role", "slider");
-    slider.setAttribute("aria-label", "Time for the next prompt. Enter sets it.");
     slider.append(this.#label);
     slider.addEventListener("keydown", (event) => this.#press(event));
-    slider.addEventListener("focus", () => this.#moveTo(0));
+    slider.addEventListener("focus", () => this.held || this.#moveTo(this.#steers ? this.#least : this.#newest));
+    this.steers = false;
   }
 
-  set video({ fps, first, each }) {
-    this.#video = { fps, first, each };
+  /** `begin`: its first frame. */
+  set video({ fps, first, each, begin }) {
+    this.#video = { fps, first, each, begin };
+    this.#least = this.#newest = this.#frame = begin;
+  }
+
+  /** Whether times to come can be chosen, too. */
+  set steers(steers) {
+    this.#steers = steers;
+    const past = "at one that has passed offers to fork the video";
+    const label = steers ? `Enter at a time to come sets the next prompt, ${past}.` : `Enter ${past}.`;
+    this.element.setAttribute("aria-label", `Time of the video. ${label}`);
+    if (!steers && this.#frame > this.#newest) this.#moveTo(this.#newest);
   }
 
   get frame() {
@@ -47,38 +59,57 @@ export class PlaceCursor extends EventTarget {
     return document.activeElement === this.element;
   }
 
-  /** So far the video is made: nothing earlier than one chunk after that can be chosen. */
+  /** So far the video is made: no time to come can be chosen that is earlier than one chunk after that. */
   set made(seconds) {
-    const { fps, first, each } = this.#video;
-    const least = chunkStart(Math.round(seconds * fps), first, each) + each;
+    const { fps, each, begin } = this.#video;
+    const frames = Math.round(seconds * fps);
+    const least = chunkStart(frames, this.#video) + each;
     if (least === this.#least) return;
+    const overtakes = this.#frame >= this.#least && this.#frame < least;
     this.#least = least;
-    if (this.#frame < least) this.#moveTo(least);
+    this.#newest = Math.max(begin, chunkHolding(frames - 1, this.#video));
+    if (overtakes && this.#steers) this.#moveTo(least);
+    else this.#tell();
   }
 
-  /** Go to the chunk that begins at a time or next after it. */
-  point(seconds) {
-    this.#moveTo(Math.ceil(seconds * this.#video.fps - 1e-6));
+  /** Go to a time to come: to the chunk that begins then or next after it; to one that has passed: to the chunk that has it. */
+  point(seconds, isToCome) {
+    if (this.held) return;
+    const frame = seconds * this.#video.fps;
+    this.#moveTo(isToCome ? Math.max(this.#least, Math.ceil(frame - 1e-6)) : Math.min(this.#newest, Math.floor(frame)));
   }
 
   choose() {
-    this.dispatchEvent(new CustomEvent("place", { detail: this.#frame }));
+    this.dispatchEvent(new CustomEvent(this.#isToCome ? "place" : "look", { detail: this.#frame }));
+  }
+
+  get #isToCome() {
+    return this.#steers && this.#frame >= this.#least;
   }
 
   #moveTo(frame) {
-    const { fps, first, each } = this.#video;
-    const most = this.#least + MOST_SECONDS * fps;
-    this.#frame = chunkStart(Math.min(most, Math.max(this.#least, frame)), first, each);
-    this.#label.textContent = clockTime(this.seconds);
+    const { fps, begin } = this.#video;
+    this.#frame =
+      this.#steers && frame >= this.#least
+        ? chunkStart(Math.min(this.#least + MOST_SECONDS * fps, frame), this.#video)
+        : Math.max(begin, chunkHolding(Math.min(this.#newest, frame), this.#video));
+    this.#tell();
+    this.dispatchEvent(new CustomEvent("move"));
+  }
+
+  #tell() {
+    const { fps, begin } = this.#video;
+    const time = clockTime(this.seconds);
+    this.#label.textContent = time;
+    this.element.toggleAttribute("data-past", !this.#isToCome);
     for (const [name, value] of Object.entries({
-      valuemin: (this.#least / fps).toFixed(2),
-      valuemax: (most / fps).toFixed(2),
+      valuemin: (begin / fps).toFixed(2),
+      valuemax: (this.#steers ? this.#least / fps + MOST_SECONDS : this.#newest / fps).toFixed(2),
       valuenow: this.seconds.toFixed(2),
-      valuetext: `at ${clockTime(this.seconds)}`,
+      valuetext: this.#isToCome ? `at ${time}` : `at ${time}, which has passed`,
     })) {
       this.element.setAttribute(`aria-${name}`, value);
     }
-    this.dispatchEvent(new CustomEvent("move"));
   }
 
   #press(event) {
@@ -87,9 +118,16 @@ export class PlaceCursor extends EventTarget {
     const steps = {
       ArrowRight: each, ArrowUp: each, ArrowLeft: -each, ArrowDown: -each, PageUp: page, PageDown: -page, Home: -Infinity,
     };
-    if (event.key in steps) this.#moveTo(this.#frame + steps[event.key]);
+    if (event.key in steps) this.#step(steps[event.key]);
     else if (event.key === "Enter" || event.key === " ") this.choose();
     else return;
     event.preventDefault();
+  }
+
+  /** Between the past and the time to come is a chunk that is being made: steps go over it. */
+  #step(frames) {
+    const frame = this.#frame + frames;
+    const leaps = frames > 0 && frame > this.#newest && this.#steers;
+    this.#moveTo(leaps ? Math.max(this.#least, frame) : frame);
   }
 }

@@ -98,7 +98,7 @@ export class PromptList extends EventTarget {
 }
 
 /** What became of a prompt, in words. */
-function sentence({ status, seconds, latency, reason, timed, mode }, state) {
+function sentence({ status, seconds, latency, reason, timed, mode, again }, state) {
   const time = seconds === undefined ? "" : clockTime(seconds);
   const how = { cut: ", with a cut", keep: ", lingering", blend: ", blending over" }[mode] ?? "";
   switch (status) {
@@ -107,6 +107,7 @@ function sentence({ status, seconds, latency, reason, timed, mode }, state) {
     case "scheduled":
       return timed ? `scheduled for ${time}${how}` : `scheduled for ${time}, in a moment`;
     case "applied": {
+      if (again) return `from ${time} again: the video went back`;
       const took = latency === undefined ? "" : `, ${(latency / 1000).toFixed(1)} s after ${timed ? "its time" : "it was asked for"}`;
       return state === "shown" ? `from ${time}${how}${took}` : `from ${time}, in a moment`;
     }

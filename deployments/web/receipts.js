@@ -6,7 +6,8 @@ const NEVER = "The video ended before this took effect.";
 /**
  * A prompt is `accepted`, `scheduled`, `applied`, `refused` or `cancelled`, as the service says. `seconds` is its time in
  * the video once that is planned or known; `text`, `warnings`, `reason`, `latency` (ms) and `mode` are what they say.
- * The first prompt of a session has the id "".
+ * The first prompt of a session has the id ""; one that
+ * is in force again since the video went back is another one, with `again` set, that has the colour of the first.
  */
 export class Receipts {
   #prompts = new Map();
@@ -38,7 +39,8 @@ export class Receipts {
     const { type, prompt_id: id } = entry;
     if (type === "session.created") {
       this.#fps = entry.fps;
-      this.#put("", { text: entry.prompt, status: "applied", seconds: 0, warnings: entry.warnings });
+      const seconds = entry.parent?.relation === "fork" ? entry.parent.frame / this.#fps : 0;
+      this.#put("", { text: entry.prompt, status: "applied", seconds, warnings: entry.warnings });
     } else if (type === "prompt.requested" && !this.#prompts.has(id)) {
       const seconds = entry.at_frame === null ? undefined : entry.at_frame / this.#fps;
       const { text, mode, warnings } = entry;
@@ -47,6 +49,10 @@ export class Receipts {
       this.#put(id, { status: "scheduled", seconds: entry.media_seconds });
     } else if (type === "prompt.applied") {
       this.#put(id, { status: "applied", seconds: entry.media_seconds, latency: entry.latency_ms, text: entry.text });
+    } else if (type === "session.rewound" && !this.#prompts.has(entry.id)) {
+      const { prompt: text, media_seconds: seconds } = entry;
+      const order = this.applied.findLast((prompt) => prompt.text === text)?.order ?? this.#prompts.size;
+      this.#put(entry.id, { text, order, seconds, status: "applied", again: true });
     } else if (type === "prompt.refused") {
       this.#settle(id, { status: "refused", reason: entry.reason });
     } else if (type === "prompt.cancelled") {

@@ -62,6 +62,7 @@ export class Statistics {
       "frames dropped": dropped,
       "bits a second": number(bitrate && bitrate / 1000, "kbit", 0),
     };
+    if (session.moves) lines["taken over by another generator"] = session.moves;
     this.#lines.replaceChildren(
       ...Object.entries(lines).map(([name, value]) => {
         const line = element("div");

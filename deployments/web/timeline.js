@@ -1,38 +1,44 @@
 /** The time line of a session: small pictures, prompts, the picture that is shown, and the time that is still to come. */
 
-import { clockTime, element } from "./element.js";
+import { element } from "./element.js";
 import { Filmstrip } from "./filmstrip.js";
+import { Marks } from "./marks.js";
 import { PlaceCursor } from "./place_cursor.js";
 import { hueOf } from "./prompt_list.js";
 import { PENDING } from "./receipts.js";
+import { Ticks } from "./ticks.js";
 
 const SPANS = [10, 20, 40, 80, 160, 320, 640]; // seconds in view, without those of the whole video
 const PLAYHEAD = 0.62; // where in view the picture is, once the video is longer than that
 const AHEAD = 0.3; // of the view: time to come that is kept in view
-const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200]; // seconds
-const TICK_PIXELS = 72;
 const LAYOUT_MS = 200;
 const DRAG_PIXELS = 6;
-const EDGE_PIXELS = 80; // so far from the right edge stays what is moved with the keyboard
+const EDGE_PIXELS = 80; // so far from an edge of the view stays what is moved with the keyboard
 
 /**
- * Fires `place` (detail: a frame for the next prompt), `range` (detail: `[from, to]` seconds that were marked),
- * `cancel` (detail: a prompt) and `following` (detail: whether it keeps up with the picture).
+ * Fires `place` (detail: a frame for the next prompt), `look` (detail: `{frame, seconds, x, y}`, a time that has passed and
+ * where in the window it is), `range` (detail: `[from, to]` seconds that were marked), `cancel` (detail: a prompt) and
+ * `following` (detail: whether it keeps up with the picture).
  */
 export class TimeLine extends EventTarget {
   #reel;
   #track = element("div", { id: "track" });
   #films = element("div", { className: "films" });
   #bars = element("div", { className: "bars" });
-  #ticks = element("div", { className: "ticks" });
+  #times = element("div", { className: "ticks" });
+  #before = element("div", { className: "before", hidden: true });
   #future = element("div", { className: "future" });
   #playhead = element("i", { className: "playhead" });
   #range = element("i", { className: "range", hidden: true });
   #placed = element("i", { className: "placed", hidden: true });
   #cursor = new PlaceCursor();
+  #turns = element("div", { className: "turns" });
   #strip = new Filmstrip(this.#films);
+  #ticks = new Ticks(this.#times);
+  #marks = new Marks(this.#turns);
   #segments = new Map();
   #receipts = null;
+  #befell = [];
   #span = 40;
   #width = 0;
   #scale = 1; // pixels a second
@@ -47,21 +53,29 @@ export class TimeLine extends EventTarget {
   constructor(reel) {
     super();
     this.#reel = reel;
-    for (const part of [this.#films, this.#ticks]) part.setAttribute("aria-hidden", "true");
-    const over = [this.#range, this.#future, this.#placed, this.#playhead, this.#cursor.element];
-    this.#track.append(this.#films, this.#bars, this.#ticks, ...over);
+    for (const part of [this.#films, this.#times]) part.setAttribute("aria-hidden", "true");
+    const over = [this.#before, this.#turns, this.#range, this.#future, this.#placed, this.#playhead, this.#cursor.element];
+    this.#track.append(this.#films, this.#bars, this.#times, ...over);
     reel.append(this.#track);
     new ResizeObserver(() => this.#measure()).observe(reel);
     reel.addEventListener("scroll", () => this.#scrolled());
     this.#cursor.addEventListener("move", () => this.#at(this.#cursor.element, this.#cursor.seconds));
     this.#cursor.addEventListener("place", ({ detail }) => this.#tell("place", detail));
+    this.#cursor.addEventListener("look", ({ detail: frame }) => {
+      const { left, top } = this.#cursor.element.getBoundingClientRect();
+      this.#tell("look", { frame, seconds: this.#cursor.seconds, x: left, y: top });
+    });
     this.#listen();
   }
 
-  /** A new session: its frames a second, frames of its chunks, and the shape of its picture. */
-  open({ fps, shape, first, each }) {
+  /** A new session: its frames a second, frames of its chunks, its first frame, and the shape of its picture. */
+  open({ fps, shape, first, each, begin }) {
     this.#fps = fps;
-    this.#cursor.video = { fps, first, each };
+    this.#cursor.video = { fps, first, each, begin };
+    this.#before.seconds = begin / fps;
+    this.#before.hidden = !begin;
+    this.#befell = [];
+    this.#marks.clear();
     this.#strip.shape = shape;
     this.#strip.clear();
     this.#segments.clear();
@@ -73,9 +87,15 @@ export class TimeLine extends EventTarget {
 
   /** Whether prompts can be placed in the time to come. */
   set steers(steers) {
-    this.#steers = steers;
-    this.#cursor.element.hidden = this.#future.hidden = !steers;
+    this.#steers = this.#cursor.steers = steers;
+    this.#future.hidden = !steers;
     this.#laidOut = -Infinity;
+  }
+
+  /** Keep the mark at the time that is looked at. */
+  set looking(looking) {
+    this.#cursor.held = looking;
+    this.#track.toggleAttribute("data-looking", looking);
   }
 
   set thumbnails(thumbnails) {
@@ -123,14 +143,18 @@ export class TimeLine extends EventTarget {
   }
 
   /** Called for each picture: the video is at `now`, its newest frame at `edge` (media seconds). */
-  draw(receipts, now, edge) {
+  draw(receipts, turns, now, edge) {
     this.#receipts = receipts;
+    this.#befell = turns.all;
     this.#edge = Math.max(edge, now);
     this.#cursor.made = this.#edge;
     if (performance.now() - this.#laidOut > LAYOUT_MS) this.#layout();
     this.#playhead.style.transform = `translateX(${now * this.#scale}px)`;
-    const mark = this.#cursor.focused ? this.#cursor.seconds * this.#scale - this.#width + EDGE_PIXELS : 0;
-    if (this.#following && !this.#whole) this.#scrollTo(Math.max(mark, now * this.#scale - this.#width * PLAYHEAD));
+    if (!this.#following || this.#whole || this.#cursor.held) return;
+    const left = now * this.#scale - this.#width * PLAYHEAD;
+    const mark = this.#cursor.seconds * this.#scale;
+    const inView = Math.min(mark - EDGE_PIXELS, Math.max(mark - this.#width + EDGE_PIXELS, left));
+    this.#scrollTo(this.#cursor.focused ? inView : left);
   }
 
   #measure() {
@@ -151,7 +175,9 @@ export class TimeLine extends EventTarget {
     const [from, to] = [left - this.#width, left + 2 * this.#width];
     this.#strip.layout(this.#scale, from, to, this.#edge);
     this.#layoutBars(total);
-    this.#layoutTicks(from, to, total);
+    this.#ticks.layout(this.#scale, from, to, total);
+    this.#marks.layout(this.#befell, this.#scale);
+    this.#at(this.#before, 0, this.#before.seconds);
     this.#at(this.#future, this.#edge, total);
     this.#at(this.#placed, this.#placed.seconds ?? 0);
     this.#at(this.#cursor.element, this.#cursor.seconds);
@@ -200,19 +226,6 @@ export class TimeLine extends EventTarget {
     return segment;
   }
 
-  #layoutTicks(from, to, total) {
-    const step = TICKS.find((seconds) => seconds * this.#scale >= TICK_PIXELS) ?? TICKS.at(-1);
-    const first = Math.max(0, Math.floor(from / this.#scale / step));
-    const last = Math.min(Math.floor(total / step), Math.ceil(to / this.#scale / step));
-    while (this.#ticks.childElementCount < last - first + 1) this.#ticks.append(element("span"));
-    [...this.#ticks.children].forEach((tick, index) => {
-      const seconds = (first + index) * step;
-      tick.hidden = first + index > last;
-      tick.style.left = `${seconds * this.#scale}px`;
-      tick.textContent = clockTime(seconds);
-    });
-  }
-
   #scrollTo(left) {
     const most = this.#reel.scrollWidth - this.#width;
     const wanted = Math.round(Math.min(most, Math.max(0, left)));
@@ -248,16 +261,20 @@ export class TimeLine extends EventTarget {
     const track = this.#track;
     const secondsAt = (event) => (event.clientX - track.getBoundingClientRect().left) / this.#scale;
     let begun = null; // where a drag began
+    let dragged = false;
     track.addEventListener("pointerdown", (event) => {
       const isMark = event.pointerType === "mouse" && event.button === 0 && secondsAt(event) < this.#edge;
       begun = isMark && !event.target.closest("button") ? { x: event.clientX, seconds: secondsAt(event) } : null;
+      dragged = false;
     });
     track.addEventListener("pointermove", (event) => {
       const seconds = secondsAt(event);
-      const ahead = this.#steers && seconds > this.#edge && event.pointerType === "mouse";
-      track.toggleAttribute("data-pointing", ahead);
-      if (ahead && !this.#cursor.focused) this.#cursor.point(seconds);
+      const isToCome = seconds > this.#edge;
+      const shows = event.pointerType === "mouse" && !begun && (this.#steers || !isToCome);
+      track.toggleAttribute("data-pointing", shows);
+      if (shows && !this.#cursor.focused) this.#cursor.point(seconds, isToCome);
       if (!begun || Math.abs(event.clientX - begun.x) < DRAG_PIXELS) return;
+      dragged = true;
       track.setPointerCapture(event.pointerId);
       const ends = [begun.seconds, Math.min(this.#edge, Math.max(0, seconds))].sort((a, b) => a - b);
       this.range = ends;
@@ -266,8 +283,9 @@ export class TimeLine extends EventTarget {
     track.addEventListener("pointerup", () => (begun = null));
     track.addEventListener("pointerleave", () => track.removeAttribute("data-pointing"));
     track.addEventListener("click", (event) => {
-      if (!this.#steers || event.target.closest("button") || secondsAt(event) <= this.#edge) return;
-      this.#cursor.point(secondsAt(event));
+      const isToCome = secondsAt(event) > this.#edge;
+      if (dragged || event.target.closest("button") || (isToCome && !this.#steers)) return;
+      this.#cursor.point(secondsAt(event), isToCome);
       this.#cursor.choose();
     });
   }

@@ -6,13 +6,16 @@ import { LivePlayer } from "./player.js";
 import { Receipts } from "./receipts.js";
 import { tell } from "./sentences.js";
 import { tokenOf } from "./tokens.js";
+import { Turns } from "./turns.js";
 
 const RETRY_MS = 1000;
 const SLOW_MS = 10_000; // who skips twice in that time is told so
-const SHOWN_MS = 5000; // so long it is told that a prompt is on the screen
+const SHOWN_MS = 5000; // so long it is told that a prompt is on the screen, or what befell the video
 const THUMBNAILS_MS = 3000;
 const LATE_CHUNKS = 12; // so far behind the newest one a small picture may still come
-const STANDING = ["queued", "paused"];
+
+/** Nothing comes of it until somebody does something. One that paused because nobody watched goes on when somebody does. */
+const stands = ({ status, reason }) => status === "queued" || (status === "paused" && reason !== "unwatched");
 
 /**
  * Fires `session` whenever the session was read, `status` (detail: `[state, line, advice]`) when there is something else to
@@ -24,6 +27,7 @@ export class Watch extends EventTarget {
   session = null;
   player = null;
   receipts = new Receipts();
+  turns;
   /** Why its video is not kept any more though it was to be; "": it is. */
   unkept = "";
   #video;
@@ -33,14 +37,16 @@ export class Watch extends EventTarget {
   #told = "";
   #state = "connecting";
   #lost = null;
-  #asked = null; // `pause`, `resume` or `end`, until the session has followed
+  #asked = null; // `pause`, `resume`, `rewind`, `end`, until the session has followed; `fork` until there is the new one
   #skips = []; // when
   #shown = { text: "", until: 0 };
+  #befell = { text: "", until: 0 };
 
-  /** `list`: the PromptList that shows it. */
-  constructor(id, video, list) {
+  /** `list`: the PromptList that shows it; `chunks`: its `{first, each}`. */
+  constructor(id, video, list, chunks) {
     super();
     this.id = id;
+    this.turns = new Turns(chunks);
     this.#video = video;
     this.#list = list;
     this.#feed = new Feed(id);
@@ -79,6 +85,12 @@ export class Watch extends EventTarget {
     return tokenOf(this.id) !== null;
   }
 
+  /** Whether it can go back to an earlier time. */
+  get canRewind() {
+    const { status, pace } = this.session;
+    return this.mine && status === "live" && pace === "live";
+  }
+
   get over() {
     return OVER.includes(this.session?.status);
   }
@@ -105,24 +117,44 @@ export class Watch extends EventTarget {
     return this.#command(() => api.endSession(this.id), "end");
   }
 
+  /** Have the video go on as it was at a frame that has passed. */
+  rewind(frame) {
+    return this.#command(() => api.rewindSession(this.id, frame), "rewind");
+  }
+
+  /** Make a new video that goes on from a frame of this one. Gives its session, or null when there is none. */
+  async fork(frame) {
+    const before = this.#asked;
+    const session = await this.#command(() => api.forkSession(this.id, frame, this.session.record), "fork");
+    if (this.#asked === "fork") this.#asked = before;
+    return session;
+  }
+
+  /** What the work gives; null when the service refused it, which is told. */
   async #command(work, asked = this.#asked) {
     this.#asked = asked;
+    let answer = null;
     try {
-      await work();
+      answer = await work();
     } catch (problem) {
       this.#asked = null;
       this.#tell("problem", problem);
     }
     this.#feed.quick = true;
     this.#feed.nudge();
+    return answer;
   }
 
   #take(entry) {
     this.receipts.take(entry);
-    if (entry.type === "pause.refused" && this.#asked === "pause") {
+    const turn = this.turns.take(entry);
+    if (turn && this.session) this.#befell = { text: turn.sentence, until: performance.now() + SHOWN_MS };
+    const [asked, outcome] = entry.type.split(".");
+    if (outcome === "refused" && asked === this.#asked) {
       this.#asked = null;
-      this.#tell("problem", new api.Problem(0, "pause-refused", entry.reason));
+      this.#tell("problem", new api.Problem(0, `${asked}-refused`, entry.reason));
     }
+    if (entry.type === "session.rewound" && this.#asked === "rewind") this.#asked = null;
     if (entry.type === "session.resumed") this.unkept = ""; // it is tried again
     if (entry.type === "recording.failed") {
       this.unkept = entry.reason;
@@ -133,10 +165,9 @@ export class Watch extends EventTarget {
   #read(session) {
     const isFirst = !this.session;
     this.session = session;
-    const stands = STANDING.includes(session.status);
-    const followed = { pause: session.status === "paused", resume: session.status !== "paused", end: this.over };
-    if (this.over || followed[this.#asked]) this.#asked = null;
-    if (this.player) this.player.most = stands ? session.chunks : Infinity;
+    const isPaused = session.status === "paused";
+    if (this.over || { pause: isPaused, resume: !isPaused }[this.#asked]) this.#asked = null;
+    if (this.player) this.player.most = stands(session) ? session.chunks : Infinity;
     if (isFirst && session.chunks) this.#video.poster = session.links.poster;
     this.#feed.quick = this.#asked !== null || session.status === "starting" || this.#list.awaits(this.receipts, this.#times()[1]);
     this.#tell("session");
@@ -155,7 +186,7 @@ export class Watch extends EventTarget {
   async #play() {
     const { signal } = this.#leave;
     while (!signal.aborted && !this.over) {
-      if (!STANDING.includes(this.session.status)) {
+      if (!stands(this.session)) {
         const { links, fps } = this.session;
         this.player = new LivePlayer(this.#video, links.init, links.fragments, fps);
         this.player.addEventListener("state", ({ detail }) => (this.#state = detail));
@@ -175,6 +206,7 @@ export class Watch extends EventTarget {
   async #followThumbnails() {
     const { signal } = this.#leave;
     const known = new Map(); // by chunk
+    const before = await this.#pastThumbnails();
     let chunks = -1;
     while (!signal.aborted) {
       if (chunks !== this.session.chunks) {
@@ -184,12 +216,24 @@ export class Watch extends EventTarget {
           const { data } = await api.readThumbnails(this.id, Math.max(-1, after - LATE_CHUNKS), signal);
           chunks = asked;
           for (const thumbnail of data) known.set(thumbnail.chunk, thumbnail);
-          this.#tell("thumbnails", [...known.values()].sort((a, b) => a.chunk - b.chunk));
+          this.#tell("thumbnails", [...before, ...[...known.values()].sort((a, b) => a.chunk - b.chunk)]);
         } catch (problem) {
           if (signal.aborted || !problem.passing) return;
         }
       }
       await api.pause(THUMBNAILS_MS, signal);
+    }
+  }
+
+  /** Those of the video that it was forked from, up to there; they may be gone. */
+  async #pastThumbnails() {
+    const { parent, fps } = this.session;
+    if (parent?.relation !== "fork") return [];
+    try {
+      const { data } = await api.readThumbnails(parent.session, -1, this.#leave.signal);
+      return data.filter(({ media_seconds: seconds }) => seconds < parent.frame / fps);
+    } catch {
+      return [];
     }
   }
 
@@ -215,6 +259,7 @@ export class Watch extends EventTarget {
       asked: this.#asked,
       mine: this.mine,
       shown: at < this.#shown.until ? this.#shown.text : "",
+      befell: at < this.#befell.until ? this.#befell.text : "",
     });
     if (status.join("\n") === this.#told) return;
     this.#told = status.join("\n");
