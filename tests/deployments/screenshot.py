@@ -13,21 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from browser import Watcher, watching
+from browser import SPAN_SECONDS, Watcher, open_tab, watching
 from service_process import ServiceProcess
 
 BETWEEN_SECONDS = 6.0
+FORK_BACK_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A window of a browser, what is typed into it, what is asked for in the time to come, and what is opened."""
+    """A window of a browser, what is typed into it, what is asked for in the time to come, and what is opened.
+
+    With `fork`: it is forked `FORK_BACK_SECONDS` before its newest picture and the fork shows that; the picture is of
+    that fork, and of the menu that makes one.
+    """
 
     name: str
     width: int
     height: int
     prompts: Sequence[str]
-    later: str
+    later: str = ""
+    fork: str = ""
     scheme: str = "light"
     open: Sequence[str] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +74,16 @@ PICTURES = (
         "a green pyramid stands still in the desert at night in the snow",
         options={"is_mobile": True, "has_touch": True},
     ),
+    Picture(
+        "page-fork.png",
+        1280,
+        840,
+        (
+            "a blue cube moves right in the desert by day in clear weather",
+            "a blue cube moves right in the desert at sunset in clear weather",
+        ),
+        fork="a green cube moves right in the city at night in clear weather",
+    ),
 )
 
 
@@ -79,6 +95,9 @@ async def play(watcher: Watcher, picture: Picture) -> None:
             await watcher.status("Live")
         await watcher.sees("#prompts li[data-current] q", text)
         await watcher.watch_on(BETWEEN_SECONDS)
+    if picture.fork:
+        await fork(watcher, picture.fork)
+        return
     await watcher.page.locator(".cursor").focus()
     for key in ("PageUp", "PageUp", "ArrowLeft", "Enter"):
         await watcher.page.keyboard.press(key)
@@ -86,6 +105,33 @@ async def play(watcher: Watcher, picture: Picture) -> None:
     await watcher.sees("#prompts li[data-state=scheduled] q", picture.later)
     for name in picture.open:
         await watcher.page.get_by_role("button", name=name).click()
+
+
+async def fork(watcher: Watcher, text: str) -> None:
+    """What follows in the fork can be seen beside what it shares with the first; the first ends."""
+    first = watcher.page.url
+    await look_back(watcher, FORK_BACK_SECONDS)
+    await watcher.page.get_by_role("button", name="Fork here").click()
+    await watcher.page.locator("#origin").wait_for()
+    await watcher.watch_on(BETWEEN_SECONDS / 2)
+    await watcher.say(text)
+    await watcher.sees("#prompts li[data-current] q", text)
+    await watcher.watch_on(2 * BETWEEN_SECONDS)
+    other = await open_tab(watcher.page.context, first)
+    await other.page.get_by_role("button", name="End this video").click()
+    await other.status("^Ended")
+    await other.page.close()
+    await watcher.page.bring_to_front()
+
+
+async def look_back(watcher: Watcher, seconds: float) -> None:
+    """Open the menu at a time that has passed, so long ago."""
+    box = await watcher.page.locator("#reel").bounding_box()
+    assert box
+    scrolled: float = await watcher.page.locator("#reel").evaluate("(reel) => reel.scrollLeft")
+    pixels = (await watcher.seconds() - seconds) / SPAN_SECONDS * box["width"] - scrolled
+    await watcher.page.mouse.click(box["x"] + pixels, box["y"] + 30)
+    await watcher.page.locator("#moment").wait_for()
 
 
 async def until_in_the_middle(watcher: Watcher, tries: int = 60) -> None:
@@ -106,7 +152,10 @@ async def take(chromium: str, url: str, folder: Path, picture: Picture) -> None:
         await watcher.status("^Live")
         await until_in_the_middle(watcher)
         await watcher.page.evaluate("scrollTo(0, 0)")
+        if picture.fork:
+            await look_back(watcher, FORK_BACK_SECONDS)
         await watcher.page.screenshot(path=folder / picture.name)
+        await watcher.page.keyboard.press("Escape")
         await watcher.page.get_by_role("button", name="End this video").click()
         await watcher.status("^Ended")
 
