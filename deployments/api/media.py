@@ -77,6 +77,8 @@ def routes(services: Services) -> APIRouter:
         is new; when it goes on, so do its fragments.
         """
         with about(sid):
+            if services.farewell.for_good:
+                raise ServiceStops(sid)
             async with hub.watch(await watchable(services, sid)) as ring:
                 if after >= 0 and not await _reached(ring, after, min(wait, LAG_SECONDS)):
                     with suppress(RedisError):
