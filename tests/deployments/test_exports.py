@@ -196,6 +196,12 @@ def test_a_span_over_a_hole_counts_the_frames_that_are_there() -> None:
     assert span([Segment(0, 4), Segment(8, 4)], 16, None, None) == Span(0, 12, 93, 0.0, 141 / 16)
 
 
+def test_a_span_of_what_begins_in_the_middle_says_where_that_is() -> None:
+    fork = [Segment(5, 3), Segment(8, 4)]
+    assert span(fork, 16, 0.0, None) == Span(5, 12, 84, 57 / 16, 141 / 16)
+    assert span(fork, 16, 0.0, 1.0) is None
+
+
 async def test_exports_wait_for_their_turn_and_say_how_far_they_are(
     media: MediaStore, exports: Exports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
