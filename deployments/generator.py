@@ -27,11 +27,12 @@ from deployments.owned import Owned
 from deployments.parts import Limits, Parts, Times
 from deployments.placement import Refusal, TakeOver
 from deployments.publishing import Publisher
+from deployments.recorder import Recorder
 from deployments.rewinding import Rewinder
 from deployments.scheduler import Estimate, Start, Wait, decide
 from deployments.session import Session, chunk_frames
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
-from deployments.taking import Claim, Taking, own, stream_of
+from deployments.taking import Claim, Taking, left_over, own, stream_of
 from deployments.timeline import KEEP_SECONDS
 
 CLOSE_SECONDS = 3.5
@@ -236,6 +237,7 @@ class Generator:
                 raise LeaseHeld(sid, take_over.owner)
             entries = await history(parts.timeline, sid)
             restored = await stream_of(parts, session, entries, claim, self._on_device)
+            left = await left_over(parts, session, fence)
         except (LeaseHeld, SessionOver):
             raise
         except BaseException:
@@ -244,7 +246,7 @@ class Generator:
         if self._refuses or taking.abandoned:
             await self._give_back(sid, fence)
             return None
-        owned = self._owned[sid] = own(parts, session, claim, restored, over.cause, self._lost, self._unkept)
+        owned = self._owned[sid] = own(parts, session, claim, restored, left, over.cause, self._hold, self._unkept)
         self._commands.catch_up(owned, entries)
         self._wake.set()
         log.info("session taken: %s", session.prompt)
@@ -331,9 +333,9 @@ class Generator:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             self._pause_unwatched()
-            leases = [(sid, each.fence) for sid, each in self._taking.items() if each.fence is not None]
-            leases += [(owned.sid, owned.fence) for owned in self._all() if not owned.paused]
-            errors = await asyncio.gather(*(self._keep(sid, fence) for sid, fence in leases))
+            kept = [self._keep_taking(sid, taking) for sid, taking in self._taking.items()]
+            kept += [self._keep(owned) for owned in self._all() if not owned.paused]
+            errors = await asyncio.gather(*kept)
             if failed := [error for error in errors if error]:
                 log.warning("%d leases not renewed: %s", len(failed), failed[0])
 
@@ -344,24 +346,46 @@ class Generator:
                 owned.pausing = "unwatched"
                 self._wake.set()
 
-    async def _keep(self, sid: str, fence: int) -> RedisError | None:
-        with about(sid):
+    async def _keep(self, owned: Owned) -> RedisError | None:
+        with about(owned.sid):
             try:
-                await self._parts.leases.renew(sid, self._name, fence)
-            except (Fenced, SessionOver, NoSuchSession) as error:
-                log.warning("not ours any more: %s", error)
-                self._lost(sid, fence)
+                await self._hold(owned.sid, owned.recorder)
             except RedisError as error:
                 return error
             return None
 
-    def _lost(self, sid: str, fence: int) -> None:
-        if (owned := self._owned.get(sid)) is not None and owned.fence == fence:
-            self._drop(owned)
+    async def _keep_taking(self, sid: str, taking: Taking) -> RedisError | None:
+        if taking.fence is not None:
+            try:
+                await self._parts.leases.renew(sid, self._name, taking.fence)
+            except (Fenced, SessionOver, NoSuchSession):
+                pass  # it hears of it when it states that it has the session
+            except RedisError as error:
+                return error
+        return None
 
-    def _unkept(self, sid: str, fence: int, reason: str) -> None:
+    async def _hold(self, sid: str, asks: Recorder) -> int | None:
+        """Renew the lease: gives our fence, a new one if the store has lost its newest writes. None: it is not ours."""
+        if (owned := self._owned.get(sid)) is None or owned.recorder is not asks:
+            return None
+        parts = self._parts
+        async with owned.holding:
+            try:
+                fence = await parts.leases.renew(sid, self._name, owned.fence)
+                if fence != owned.fence:
+                    log.warning("the store has lost its newest writes: fence %d instead of %d", fence, owned.fence)
+                    owned.fence, owned.writer = fence, parts.history.writer(sid, fence)
+                    written = {entry.id for entry in await history(parts.timeline, sid)}
+                    owned.recorder.restate(fence, written, (await parts.timeline.session(sid)).chunks)
+            except (Fenced, SessionOver, NoSuchSession) as error:
+                log.warning("not ours any more: %s", error)
+                self._drop(owned)
+                return None
+            return owned.fence
+
+    def _unkept(self, sid: str, asks: Recorder, reason: str) -> None:
         """A render is made to be kept. Where it cannot be, it is not made."""
-        if (owned := self._owned.get(sid)) is not None and owned.fence == fence:
+        if (owned := self._owned.get(sid)) is not None and owned.recorder is asks:
             owned.unkept = reason
             self._end(owned, SessionFailed(reason=reason))
 

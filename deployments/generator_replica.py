@@ -28,10 +28,12 @@ from deployments.media_store import MediaStore
 from deployments.parts import Limits, Parts
 from deployments.placement import Placement, Refusal, TakeOver
 from deployments.pool import GeneratorPool
+from deployments.recent_fragments import RecentFragments
 from deployments.replicas import Replicas
 from deployments.session import Session
 from deployments.settings import Settings
 from deployments.snapshot_history import open_history
+from deployments.snapshot_shelves import open_shelf
 from deployments.store import connect
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
@@ -147,6 +149,7 @@ class GeneratorReplica:
                 open_stream=partial(VideoStream, model),
                 restore_stream=partial(VideoStream.restore, model),
                 history=open_history(snapshots_url, settings.snapshot_mib * 2**20),
+                recent=RecentFragments(open_shelf(snapshots_url)),
                 hand_over=self._hand_over,
             ),
             limits=Limits(

@@ -46,18 +46,26 @@ return {'ok', next_fence}
 """
 
 # A lease that ran out is good again as long as nobody else claimed: the fence decides, not the clock. Meanwhile
-# `orphans` may have let the session expire.
+# `orphans` may have let the session expire. A Redis that has only seen lower fences than this one has lost its newest
+# writes: the owner claims anew, and whoever has claimed by a lower fence meanwhile is fenced off, for viewers do not
+# listen to them either.
 _RENEW = """
 local state, fence, lease, timeline = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local owner, ttl_ms, mine = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local status = redis.call('HGET', state, 'status')
 if not status then return {'missing'} end
-if tonumber(redis.call('GET', fence) or '0') ~= mine then return {'fenced'} end
+local last = math.max(tonumber(redis.call('GET', fence) or '0'), tonumber(redis.call('HGET', state, 'fence') or '0'))
+if last > mine or last == mine and redis.call('HGET', state, 'owner') ~= owner then return {'fenced'} end
 if cjson.decode(ARGV[4])[status] then return {'over', status} end
+if last < mine then
+  mine = mine + 1
+  redis.call('SET', fence, mine)
+  redis.call('HSET', state, 'fence', mine, 'owner', owner)
+end
 redis.call('HSET', lease, 'owner', owner, 'fence', mine)
 redis.call('PEXPIRE', lease, ttl_ms)
 for _, key in ipairs({state, timeline, fence, KEYS[5]}) do redis.call('PERSIST', key) end
-return {'ok'}
+return {'ok', mine}
 """
 
 _RELEASE = """
@@ -113,16 +121,19 @@ class Leases:
                 raise SessionOver(sid, status)
         raise NoSuchSession(sid)
 
-    async def renew(self, sid: str, owner: str, fence: int) -> None:
-        """Stay the owner: call each RENEW_SECONDS. Raises NoSuchSession, SessionOver, Fenced."""
+    async def renew(self, sid: str, owner: str, fence: int) -> int:
+        """Stay the owner: call each RENEW_SECONDS. Gives the fence, a higher one if Redis had lost its newest writes.
+
+        Raises NoSuchSession, SessionOver, Fenced.
+        """
         keys = Keys(sid)
         match await self._renew(
             keys=[keys.state, keys.fence, keys.lease, keys.timeline, keys.chunks],
             args=[owner, self._ttl_ms, fence, _OVER],
         ):
-            case ["ok"]:
+            case ["ok", held]:
                 await self._redis.sadd(LIVE_SESSIONS, sid)  # so that none that is held stays missing in there
-                return
+                return held
             case ["fenced"]:
                 raise Fenced(sid, fence)
             case ["over", status]:

@@ -15,6 +15,7 @@ from deployments.media_store import MediaError
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts
 from deployments.session import chunk_first_frame
+from deployments.snapshot_shelves import SnapshotsAway
 from deployments.snapshots import Snapshots
 
 END_SECONDS = 2.0
@@ -39,6 +40,7 @@ class Leaver:
         self._drop = drop
         self._changed = changed
         self._snapshots = Snapshots(parts.media)
+        self._recent = parts.recent
         self._leaving: set[asyncio.Task[None]] = set()
 
     def end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
@@ -74,6 +76,7 @@ class Leaver:
         owned.recorder.state(fact)
         await owned.recorder.settle(END_SECONDS)
         self._drop(owned)
+        await self._forget_recent(owned.sid)
 
     async def _pause(self, owned: Owned) -> None:
         reason = owned.pausing or "requested"
@@ -100,8 +103,14 @@ class Leaver:
         del owned  # and with it all its memory
         await recorder.written()
         await self._ending.if_asked(sid, cursor)
+        await self._forget_recent(sid)
         if path:
             await self._snapshots.forget_others(path)
+
+    async def _forget_recent(self, sid: str) -> None:
+        """Everything is out, and recorded."""
+        with suppress(SnapshotsAway):  # it is forgotten after a day
+            await self._recent.forget(sid)
 
     def _refuse(self, owned: Owned, reason: str) -> None:
         if owned.over:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from deployments.admission import Demand
 from deployments.entries import Chunk, PauseReason, PromptApplied, RewindRequested
 from deployments.fragments import FragmentRing
-from deployments.parts import Limits, Stream, Times
+from deployments.keeper import Keeper
+from deployments.parts import Limits, SnapshotWriter, Stream, Times
 from deployments.playout import PlayoutClock
 from deployments.prompt_plan import Prompt, PromptPlan
 from deployments.recorder import Recorder
 from deployments.recording import Recording
 from deployments.scheduler import Job, paced_job, unpaced_job
 from deployments.session import chunk_at, chunk_first_frame
-from deployments.snapshot_keeper import SnapshotKeeper
 from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 from longlive.snapshot import Snapshot
@@ -96,7 +96,8 @@ class Owned:
     stream: Stream
     playout: PlayoutClock
     recorder: Recorder
-    keeper: SnapshotKeeper
+    keeper: Keeper
+    writer: SnapshotWriter
     video: VideoConfig
     first_chunk: int
     asked: float
@@ -124,6 +125,7 @@ class Owned:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     encoding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     still: asyncio.Event = field(default_factory=asyncio.Event)
+    holding: asyncio.Lock = field(default_factory=asyncio.Lock)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     next_chunk: int = field(init=False)
     shift: int = field(init=False)

@@ -14,6 +14,7 @@ from torch import Tensor
 from deployments.admission import OFFLINE_SLOTS
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
+from deployments.recent_fragments import RecentFragments
 from deployments.scheduler import Estimate
 from deployments.timeline import Timeline
 from deployments.video_config import VideoConfig
@@ -81,6 +82,7 @@ class Parts:
     open_stream: Callable[[Tensor, int], Stream]
     restore_stream: Callable[[Snapshot], Stream]
     history: SnapshotHistory
+    recent: RecentFragments
     hand_over: Callable[[str], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
 

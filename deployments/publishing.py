@@ -31,7 +31,7 @@ class Publisher:
         if made.chunk < owned.first_chunk:
             return
         owned.unpublished += 1
-        owned.keeper.add(made.chunk + 1, made.snapshot)
+        owned.keeper.add(made.chunk + 1, lambda: owned.writer.add(made.chunk + 1, made.snapshot))
         owned.publishing = asyncio.create_task(self._publish(owned, made, owned.publishing))
 
     async def _publish(self, owned: Owned, made: Made, before: asyncio.Task[None] | None) -> None:
@@ -41,21 +41,22 @@ class Publisher:
             log.exception("chunk %d was not encoded", made.chunk)
             self._end(owned, SessionFailed(reason="The video could not be encoded; the log says why."))
         else:
+            frames, video = len(made.frames), owned.video.hash
+            fragment = Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, video, data)
             if before is not None:
                 await before
+            owned.keeper.add(made.chunk + 1, lambda: self._parts.recent.add(fragment))
             await owned.keeper.stored(made.chunk + 1)  # nobody has seen what could not go on elsewhere
             if not owned.over:
-                await self._hand_out(owned, made, data)
+                await self._hand_out(owned, made, fragment)
         finally:
             owned.unpublished -= 1
             self._changed()
 
-    async def _hand_out(self, owned: Owned, made: Made, data: bytes) -> None:
+    async def _hand_out(self, owned: Owned, made: Made, fragment: Fragment) -> None:
         self._state(owned, made)
         # The history first: a viewer holds no fragment that the session does not count, unless the store is away.
         await owned.recorder.settle()
-        frames = len(made.frames)
-        fragment = Fragment(owned.sid, made.chunk, owned.fence, made.first_frame, frames, owned.video.hash, data)
         owned.ring.publish(fragment)
         if owned.thumbnails is not None:
             owned.thumbnails.add(made.chunk, made.frames, prompt_changed=made.prompt is not None)

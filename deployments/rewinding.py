@@ -82,7 +82,7 @@ class Rewinder:
             return
         owned.go_on_with(stream)
         # Before anybody hears of it: whoever takes the session over goes on from here too, or does all this again.
-        owned.keeper.add(chunk, snapshot)
+        owned.keeper.add(chunk, lambda: owned.writer.add(chunk, snapshot))
         await owned.keeper.stored(chunk)
         frame, prompt = chunk_first_frame(chunk), prompt_before(steps, restored_chunk)
         log.info("rewound before frame %d to before chunk %d", frame, restored_chunk)

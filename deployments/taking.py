@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,20 +19,25 @@ from deployments.entries import (
     SessionResumed,
     SessionStarting,
 )
+from deployments.fragments import Fragment
+from deployments.keeper import Keeper
+from deployments.media_store import MediaError
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts, Stream
 from deployments.playout import PlayoutClock
 from deployments.recorder import Recorder
-from deployments.recording import Recording
+from deployments.recording import Recording, recorded
 from deployments.replaying import Replay, words_of
 from deployments.restoring import Restored, begin, restore
 from deployments.session import Session, SessionState, chunk_at, chunk_first_frame
-from deployments.snapshot_keeper import SnapshotKeeper
+from deployments.snapshot_shelves import SnapshotsAway
 from deployments.steps import prompt_before, steps_of
 from deployments.store import SessionOver
 from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 from longlive.switch import Recache
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,6 +51,14 @@ class Taking:
     wanted: bool = False
     abandoned: bool = False
     fence: int | None = None
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """The newest fragments of an owner before; of its chunks so many are recorded."""
+
+    fragments: tuple[Fragment, ...] = ()
+    recorded: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,23 @@ async def stream_of(
     return restored
 
 
+async def left_over(parts: Parts, session: Session, fence: int) -> LeftOver:
+    """What the owner before may not have handed out, or recorded, of the session that is taken over from it."""
+    if not session.status.owned:
+        return LeftOver()
+    try:
+        fragments = await parts.recent.before(session, fence, _video(session).hash)
+        kept = await recorded(parts.media, session.id) if session.record else []
+    except (SnapshotsAway, MediaError) as error:
+        log.warning("what viewers and the recording do not have yet is lost: %s", error)
+        return LeftOver()
+    return LeftOver(tuple(fragments), kept[-1].chunks.stop if kept else 0)
+
+
+def _video(session: Session) -> VideoConfig:
+    return VideoConfig(width=session.width, height=session.height, fps=session.fps)
+
+
 def _is_new_fork(session: Session) -> bool:
     parent = session.parent
     return parent is not None and parent.relation == "fork" and session.chunks == chunk_at(parent.frame)
@@ -98,25 +129,27 @@ def own(
     session: Session,
     claim: Claim,
     restored: Restored,
+    left: LeftOver,
     cause: Literal["lost", "handed-over"],
-    lost: Callable[[str, int], None],
-    unkept: Callable[[str, int, str], None],
+    hold: Callable[[str, Recorder], Awaitable[int | None]],
+    unkept: Callable[[str, Recorder, str], None],
 ) -> Owned:
-    """The session in its owner's hands, its first fact stated. `lost` hears, with id and fence, that it is no more.
+    """The session in its owner's hands, its first fact stated.
 
-    `cause` is why it is taken over, if it is. `unkept` hears with them, and a reason for people, that a render is not
-    recorded any more.
+    `cause` is why it is taken over, if it is. `hold` is asked, where the store says that it is another's, for the fence
+    by which it is ours; None: it is not. `unkept` hears, with a reason for people, that a render is not recorded. Both
+    are told who asks, for the session may be ours once more.
     """
     now, fence = parts.clock(), claim.fence
-    video = VideoConfig(width=session.width, height=session.height, fps=session.fps)
+    video = _video(session)
     # Nothing here refers back to what is owned: a session that is dropped gives its memory back at once.
-    recorder = Recorder(parts.timeline, session.id, claim.owner, fence, partial(lost, session.id, fence))
+    recorder = Recorder(parts.timeline, session.id, claim.owner, fence, partial(hold, session.id))
     live, recording = session.pace == "live", None
 
     def failed(reason: str) -> None:
         recorder.state(RecordingFailed(reason=reason))
         if not live:
-            unkept(session.id, fence, reason)
+            unkept(session.id, recorder, reason)
 
     if session.record:
         recording = Recording(
@@ -126,13 +159,14 @@ def own(
             failed,
         )
     recorder.state(_first_fact(session, restored, cause))
-    return Owned(
+    owned = Owned(
         session.id,
         fence,
         restored.stream,
         PlayoutClock(video.fps, now),
         recorder,
-        SnapshotKeeper(parts.history.writer(session.id, fence)),
+        Keeper(),
+        parts.history.writer(session.id, fence),
         video,
         session.chunks,
         asked=now,
@@ -142,8 +176,13 @@ def own(
         max_seconds=session.max_seconds,
         again=_is_render(session),
         recording=recording,
-        thumbnails=Thumbnails(parts.media, session.id, parts.thumbnail),
+        thumbnails=Thumbnails(parts.media, session.id, parts.thumbnail, session.first_chunk),
     )
+    for fragment in left.fragments:
+        owned.ring.publish(fragment)
+        if recording is not None and fragment.chunk >= left.recorded:
+            recording.add(fragment)
+    return owned
 
 
 def _first_fact(session: Session, restored: Restored, cause: Literal["lost", "handed-over"]) -> Fact:

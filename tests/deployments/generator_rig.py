@@ -23,7 +23,9 @@ from deployments.leases import Leases
 from deployments.media_store import MediaStore
 from deployments.parts import Limits, Parts
 from deployments.placement import Refusal, TakeOver
+from deployments.recent_fragments import RecentFragments
 from deployments.session import Session, chunk_frames
+from deployments.snapshot_shelves import RedisShelf
 from deployments.video_config import VideoConfig
 from longlive.errors import SnapshotError
 from longlive.model import Model
@@ -133,6 +135,11 @@ class Rig:
     heir: Rig | None = None
     prompts: list[str] = field(default_factory=list)
     generator: Generator = field(init=False)
+    shelf: RedisShelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        redis = self.store.redis.connection_pool.connection_kwargs
+        self.shelf = RedisShelf(f"redis://{redis['host']}:{redis['port']}/1")
 
     async def encode_text(self, text: str) -> Tensor:
         if text == "unreadable":
@@ -171,6 +178,7 @@ class Rig:
             open_stream=self.stream,
             restore_stream=self.restore,
             history=self.history,
+            recent=RecentFragments(self.shelf),
             hand_over=self.hand_over,
         )
         limits = Limits(
@@ -195,6 +203,7 @@ class Rig:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
+            await self.shelf.close()
 
     async def create(
         self, sid: str, *script: PromptRequested, seed: int = 1, prompt: str = "a ball", **how: Any
@@ -267,16 +276,18 @@ class Rig:
 
 @dataclass
 class TinyRig(Rig):
-    """The same with a real model, whose frames it keeps in the order in which they were made."""
+    """The same with a real model, whose frames it keeps in the order in which they were made, and by chunk."""
 
     model: Model = field(kw_only=True)
     frames: list[Tensor] = field(default_factory=list)
+    made: dict[int, Tensor] = field(default_factory=dict)
 
     async def encode_text(self, text: str) -> Tensor:
         return self.model.encode([text])
 
     async def encode_video(self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int) -> bytes:
         self.frames.append(torch.from_numpy(frames))
+        self.made[chunk] = self.frames[-1]
         return b""
 
 

@@ -13,6 +13,7 @@ import torch
 from generator_rig import FakeVideoStream
 
 from deployments.entries import PromptRequested
+from deployments.keeper import Keeper
 from deployments.owned import Owned
 from deployments.parts import Limits, Times
 from deployments.playout import PlayoutClock
@@ -20,7 +21,6 @@ from deployments.prompt_plan import Prompt
 from deployments.recorder import Recorder
 from deployments.scheduler import Estimate
 from deployments.session import chunk_first_frame
-from deployments.snapshot_keeper import SnapshotKeeper
 from deployments.video_config import VideoConfig
 
 VIDEO = VideoConfig(width=16, height=16, fps=16)
@@ -36,8 +36,8 @@ def asked(at_frame: int | None = None) -> PromptRequested:
 def owned(chunk: int = 1, **how: Any) -> Owned:
     stream = FakeVideoStream(EMBEDDINGS, 0)
     stream.chunk = chunk
-    clock, recorder, keeper = PlayoutClock(16, 0.0), mock.Mock(spec=Recorder), mock.Mock(spec=SnapshotKeeper)
-    return Owned("s", 1, stream, clock, recorder, keeper, VIDEO, chunk, asked=0.0, **how)
+    clock, recorder, keeper = PlayoutClock(16, 0.0), mock.Mock(spec=Recorder), mock.Mock(spec=Keeper)
+    return Owned("s", 1, stream, clock, recorder, keeper, mock.Mock(), VIDEO, chunk, asked=0.0, **how)
 
 
 @pytest.mark.parametrize("live", [True, False])
