@@ -120,6 +120,24 @@ async def shown(name: str, stage: Stage, sessions: int, repeats: int) -> dict[st
     return row | {"bar": fault.bar.text, "missed": missed, "passed": not missed}
 
 
+def broken(name: str, error: Exception) -> dict[str, Any]:
+    """The row of a fault of which nothing is known but that it could not be shown."""
+    fault = FAULTS[name]
+    said = f"{type(error).__name__}: {error}"
+    return {
+        "fault": fault.title,
+        "repeats": 0,
+        "lost": 0,
+        "gap_seconds": None,
+        "back_seconds": None,
+        "reconnects": 0,
+        "gaps": [],
+        "bar": fault.bar.text,
+        "missed": [said],
+        "passed": False,
+    }
+
+
 async def asked(shows: Sequence[Show]) -> dict[str, int]:
     """What became of the prompts: of each state how many, once none waits or after PENDING_SECONDS."""
     deadline = time.perf_counter() + PENDING_SECONDS
@@ -222,7 +240,13 @@ async def measure(service: SteeredService, arguments: argparse.Namespace) -> dic
         for name in names:
             repeats = FAULTS[name].repeats if arguments.repeat is None else arguments.repeat
             say(f"{FAULTS[name].title}, {repeats} times")
-            faults[name] = row = await shown(name, stage, crew.sessions, repeats)
+            try:
+                row = await shown(name, stage, crew.sessions, repeats)
+            except Exception as error:  # the others are worth something all the same
+                row = broken(name, error)
+                await stage.drop(list(stage.shows))
+                stage.gone.clear()
+            faults[name] = row
             say(f"{name}: {'passed' if row['passed'] else '; '.join(row['missed'])}")
     return results | {"faults": faults, "passed": all(row["passed"] for row in faults.values())}
 

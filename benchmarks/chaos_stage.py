@@ -46,6 +46,14 @@ class Show:
         """Whether every viewer has got enough after a time, and not what was on its way by then."""
         return all(sum(arrival.at > since for arrival in v.arrivals) >= FRAGMENTS_AFTER for v in self.viewers)
 
+    async def state(self) -> str:
+        """What the service says of it."""
+        try:
+            view = await self.session.state()
+        except ServiceError as error:
+            return str(error)
+        return f"{view.status} {view.reason or ''}".strip()
+
     async def steer(self, text: str) -> None:
         try:
             self.prompts.append((await self.session.prompt(text)).prompt_id)
@@ -144,8 +152,7 @@ class Stage:
             await until(lambda: all(show.goes_on(since) or show.over() for show in self.shows), LOST_SECONDS, "lost")
         for show in self.shows:
             if not show.goes_on(since):
-                view = await show.session.state()
-                show.lost = show.over() or f"{view.status}, nothing new for {LOST_SECONDS:g} s: {view.reason}"
+                show.lost = show.over() or f"nothing new for {LOST_SECONDS:g} s: {await show.state()}"
         return frozenset(show.session.id for show in self.shows if show.lost)
 
 
