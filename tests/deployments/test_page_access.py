@@ -25,6 +25,7 @@ NAMED_ROLES = {
     "group",
     "list",
     "form",
+    "dialog",
 }
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 FAINT_TEXTS = """() => {
@@ -103,6 +104,10 @@ async def open_everything(watcher: Watcher) -> None:
     await watcher.page.get_by_role("button", name="Save a clip").click()
     await watcher.page.get_by_role("button", name="Statistics").click()
     await watcher.page.locator("#statistics dd").first.wait_for()
+    await watcher.page.locator(".cursor").focus()
+    await watcher.page.keyboard.press("Home")
+    await watcher.page.keyboard.press("Enter")
+    await watcher.page.locator("#moment").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -117,6 +122,7 @@ async def test_every_text_stands_out_and_every_part_has_a_name(
         await open_everything(watcher)
         assert await faint_texts(watcher) == []
         assert await unnamed_parts(watcher) == []
+        await watcher.page.keyboard.press("Escape")
         await watcher.page.get_by_role("button", name="End this video").click()
         await watcher.status("^Ended")
         assert await faint_texts(watcher) == []
@@ -134,6 +140,7 @@ async def test_a_phone_shows_all_of_it_without_scrolling_sideways(service: Servi
         screen = await watcher.page.locator("#screen").bounding_box()
         assert screen
         assert screen["width"] >= 320
+        await watcher.page.keyboard.press("Escape")
         await watcher.page.get_by_role("button", name="End this video").click()
         await watcher.status("^Ended")
         assert await watcher.page.evaluate(SIDEWAYS) == 0

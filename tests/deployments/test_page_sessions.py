@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 from browser import Watcher, browsing, open_tab, watching
 from playwright.async_api import Route
 from service_client import Client
 from service_process import ServiceProcess
 
+from running_service import process_of
 from tests.support import find_chromium
 
 PROMPT = "a red ball hops in a meadow by day in clear weather"
@@ -59,7 +61,7 @@ async def test_who_has_only_the_link_watches_and_can_start_their_own(service: Se
         async with watching(find_chromium(), f"{service.url}/#session={created['id']}") as guest:
             await guest.watch_on(1.0)
             await guest.sees("#watching", "You are watching")
-            for hidden in ("#prompt", "#send", "#pause", "#end", ".cursor"):
+            for hidden in ("#prompt", "#send", "#pause", "#end", ".future"):
                 assert not await guest.page.locator(hidden).is_visible(), f"{hidden} would do nothing"
             await guest.page.get_by_role("link", name="Start your own").click()
             await guest.page.get_by_label("What should the video show?").wait_for()
@@ -197,23 +199,33 @@ async def test_a_slow_network_skips_instead_of_lagging_and_says_so(watcher: Watc
 
 @pytest.mark.service
 @pytest.mark.timeout(600)  # the service starts twice
-async def test_a_service_that_is_restarted_under_the_page_is_found_again(tmp_path: Path) -> None:
+async def test_a_video_goes_on_under_the_page_when_its_generator_is_killed_and_when_the_service_is_started_again(
+    tmp_path: Path,
+) -> None:
     service = ServiceProcess(tmp_path)
     try:
         service.wait_until_ready()
-        async with watching(find_chromium(), service.url) as watcher:
+        async with watching(find_chromium(), service.url) as watcher, Client(service.url, timeout=40.0) as client:
             await watcher.say(PROMPT)
             await watcher.watch_until(1.0)
-            first = watcher.session
+            sid = watcher.session
+            assert sid
+            before = (await client.get(f"/v1/sessions/{sid}")).json()
+            owner = process_of([psutil.Process(pid) for pid in service.processes()], before["owner"])
+            assert owner
+            owner.kill()
+            await watcher.status("another one goes on")
+            after = await client.until(sid, lambda session: session["moves"] == 1)
+            await watcher.watch_until(after["media_seconds"] + 1.0)
+            await watcher.page.locator(".mark[data-kind=moved]").wait_for()
             service.crash()
             await watcher.status("connection is lost")
+            seconds = await watcher.seconds()
             service = ServiceProcess(tmp_path, service.port)
             service.wait_until_ready()
-            await watcher.status("^Failed")  # what made its pictures is gone, and it says so
-            assert await watcher.page.input_value("#prompt") == PROMPT
-            await watcher.page.locator("#prompt").press("Enter")
-            await watcher.page.wait_for_url(lambda url: f"session={first}" not in url)
-            await watcher.watch_until(1.0)
+            await watcher.status("^Live")
+            await watcher.watch_until(seconds + 1.0)
+            assert watcher.session == sid
             assert not watcher.faults
     finally:
         service.interrupt()

@@ -38,6 +38,28 @@ async def test_a_click_on_the_time_to_come_has_the_prompt_take_effect_there(watc
     assert applied["frame"] == round(seconds * 16)
 
 
+async def test_a_click_on_a_time_that_has_passed_forks_the_video_there(watcher: Watcher, client: Client) -> None:
+    await watcher.say(PROMPT)
+    await watcher.watch_until(4.0)
+    first = watcher.session
+    assert first
+    client.tokens[first] = await watcher.token()
+    box = await watcher.page.locator("#reel").bounding_box()
+    assert box
+    await watcher.page.mouse.click(box["x"] + 2.0 / SPAN_SECONDS * box["width"], box["y"] + 40)
+    await watcher.page.get_by_role("button", name="Fork here").click()
+    await watcher.sees("#origin", "Forked at 0:01 from another video")
+    assert watcher.session
+    assert watcher.session != first
+    fork = (await client.get(f"/v1/sessions/{watcher.session}")).json()
+    assert (fork["parent"]["session"], fork["parent"]["frame"]) == (first, 21)
+    await watcher.say(LATER)
+    await watcher.sees("#prompts li[data-current] q", LATER)
+    assert await watcher.prompts() == [PROMPT, LATER]
+    await client.end(first)
+    await watcher.watch_on(1.0)
+
+
 async def test_a_prompt_is_placed_and_cancelled_with_the_keyboard_alone(watcher: Watcher, client: Client) -> None:
     await watcher.say(PROMPT)
     await watcher.watch_until(1.0)
