@@ -105,7 +105,8 @@ class CommandReader:
                 case PauseRefused() | SessionPaused():
                     owned.pausing = None
                 case RewindRefused() | SessionRewound():
-                    owned.rewinds.popleft()
+                    if owned.rewinds:  # a store that lost its newest writes may not know the request
+                        owned.rewinds.popleft()
                 case _:
                     self._do(owned, entry)
 

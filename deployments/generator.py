@@ -33,7 +33,7 @@ from deployments.scheduler import Estimate, Start, Wait, decide
 from deployments.session import Session, chunk_frames
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
 from deployments.taking import Claim, Taking, left_over, own, stream_of
-from deployments.timeline import KEEP_SECONDS
+from deployments.timeline import KEEP_SECONDS, parse_cursor
 
 CLOSE_SECONDS = 3.5
 FIRST_DELIVERY_SECONDS = 0.05
@@ -186,9 +186,8 @@ class Generator:
             async with asyncio.timeout(CLOSE_SECONDS):
                 for owned in self._all():
                     await owned.left.wait()
-        for owned in self._all():
-            self._end(owned, SessionEnded(reason="stopped"))
-        await self._leaver.done()
+        for owned in self._all():  # not put by in time: the next service that has its timeline goes on with it
+            self._drop(owned)
 
     def _all(self) -> list[Owned]:
         return list(self._owned.values())
@@ -233,7 +232,7 @@ class Generator:
         try:
             session = await parts.timeline.session(sid)
             if take_over and not session.status.owned:  # it has paused a moment ago: it misses no owner
-                await self._give_back(sid, fence)
+                await self._give_back(sid, taking)
                 raise LeaseHeld(sid, take_over.owner)
             entries = await history(parts.timeline, sid)
             restored = await stream_of(parts, session, entries, claim, self._on_device)
@@ -241,10 +240,10 @@ class Generator:
         except (LeaseHeld, SessionOver):
             raise
         except BaseException:
-            await self._give_back(sid, fence)
+            await self._give_back(sid, taking)
             raise
         if self._refuses or taking.abandoned:
-            await self._give_back(sid, fence)
+            await self._give_back(sid, taking)
             return None
         owned = self._owned[sid] = own(parts, session, claim, restored, left, over.cause, self._hold, self._unkept)
         self._commands.catch_up(owned, entries)
@@ -252,8 +251,10 @@ class Generator:
         log.info("session taken: %s", session.prompt)
         return owned
 
-    async def _give_back(self, sid: str, fence: int) -> None:
-        await self._parts.leases.release(sid, fence, KEEP_SECONDS)
+    async def _give_back(self, sid: str, taking: Taking) -> None:
+        fence, taking.fence = taking.fence, None  # from now on nobody renews it
+        if fence is not None:
+            await self._parts.leases.release(sid, fence, KEEP_SECONDS)
         await self._ending.if_asked(sid)
 
     def _undo(self, sid: str, taking: Taking) -> None:
@@ -371,12 +372,15 @@ class Generator:
         parts = self._parts
         async with owned.holding:
             try:
-                fence = await parts.leases.renew(sid, self._name, owned.fence)
+                newest, newest_id = owned.recorder.newest
+                fence, written_id = await parts.leases.renew(sid, self._name, owned.fence)
                 if fence != owned.fence:
-                    log.warning("the store has lost its newest writes: fence %d instead of %d", fence, owned.fence)
                     owned.fence, owned.writer = fence, parts.history.writer(sid, fence)
+                if fence != owned.recorder.fence or parse_cursor(written_id) < parse_cursor(newest_id):
+                    log.warning("the store has lost its newest writes")
                     written = {entry.id for entry in await history(parts.timeline, sid)}
-                    owned.recorder.restate(fence, written, (await parts.timeline.session(sid)).chunks)
+                    chunks = (await parts.timeline.session(sid)).chunks
+                    owned.recorder.restate(fence, newest, written, chunks)
             except (Fenced, SessionOver, NoSuchSession) as error:
                 log.warning("not ours any more: %s", error)
                 self._drop(owned)

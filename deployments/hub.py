@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import Context
@@ -45,6 +47,8 @@ class _Channel:
     viewers: int = 0
     pump: asyncio.Task[None] | None = None
     closing: asyncio.TimerHandle | None = None
+    looked: float = -math.inf
+    """When the store was last asked, by the monotonic clock."""
 
 
 class Hub:
@@ -157,6 +161,7 @@ class Hub:
 
     async def _look(self, channel: _Channel) -> bool:
         """Ask the store what the session is now; the last answer holds while it is away. False: it is forgotten."""
+        channel.looked = time.monotonic()
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 channel.session = await self._history.session(channel.session.id)
@@ -210,7 +215,8 @@ class Hub:
     async def _next(self, channel: _Channel, owner: str, upstream: Fragments) -> tuple[Fragment, ...]:
         """What comes next; nothing when the call is over, or the owner is not the owner any more."""
         step = asyncio.ensure_future(_one(upstream))
-        waited = False
+        # An owner that is cut off from the store goes on, and does not know that somebody else owns the session.
+        waited = time.monotonic() - channel.looked >= self._idle_s
         try:
             while not (await asyncio.wait({step}, timeout=self._patience(channel, owner)))[0]:
                 if _owner(channel.session) != owner or not await self._look(channel):

@@ -25,6 +25,10 @@ class Keeper:
 
     def add(self, chunk: int, store: Callable[[], Awaitable[None]]) -> None:
         """Have stored, in bounded time, something of what the session goes on from with `chunk`."""
+        if self._away:
+            # Nobody waits, and it shall not pile up: of what is older, only what is on its way is still stored.
+            late = list(self._waiting)[1:]
+            self._waiting = deque([*list(self._waiting)[:1], *(each for each in late if each[0] >= chunk)])
         self._waiting.append((chunk, store))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all())

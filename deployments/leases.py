@@ -65,7 +65,7 @@ end
 redis.call('HSET', lease, 'owner', owner, 'fence', mine)
 redis.call('PEXPIRE', lease, ttl_ms)
 for _, key in ipairs({state, timeline, fence, KEYS[5]}) do redis.call('PERSIST', key) end
-return {'ok', mine}
+return {'ok', mine, redis.call('HGET', state, 'written_id') or ''}
 """
 
 _RELEASE = """
@@ -121,8 +121,9 @@ class Leases:
                 raise SessionOver(sid, status)
         raise NoSuchSession(sid)
 
-    async def renew(self, sid: str, owner: str, fence: int) -> int:
-        """Stay the owner: call each RENEW_SECONDS. Gives the fence, a higher one if Redis had lost its newest writes.
+    async def renew(self, sid: str, owner: str, fence: int) -> tuple[int, str]:
+        """Stay the owner: call each RENEW_SECONDS. Gives the fence, a higher one if Redis had lost its newest writes,
+        and the id of the newest entry that an owner has written.
 
         Raises NoSuchSession, SessionOver, Fenced.
         """
@@ -131,9 +132,9 @@ class Leases:
             keys=[keys.state, keys.fence, keys.lease, keys.timeline, keys.chunks],
             args=[owner, self._ttl_ms, fence, _OVER],
         ):
-            case ["ok", held]:
+            case ["ok", held, written]:
                 await self._redis.sadd(LIVE_SESSIONS, sid)  # so that none that is held stays missing in there
-                return held
+                return held, written
             case ["fenced"]:
                 raise Fenced(sid, fence)
             case ["over", status]:

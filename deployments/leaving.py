@@ -76,7 +76,7 @@ class Leaver:
         owned.recorder.state(fact)
         await owned.recorder.settle(END_SECONDS)
         self._drop(owned)
-        await self._forget_recent(owned.sid)
+        await self._forget_recent(owned.sid, owned.fence)
 
     async def _pause(self, owned: Owned) -> None:
         reason = owned.pausing or "requested"
@@ -92,7 +92,8 @@ class Leaver:
         if owned.over:
             return
         owned.over = owned.paused = True
-        sid, recorder, cursor = owned.sid, owned.recorder, owned.cursor  # what is asked behind it comes too late here
+        # What is asked behind this comes too late here.
+        sid, fence, recorder, cursor = owned.sid, owned.fence, owned.recorder, owned.cursor
         chunk = owned.next_chunk
         frame = chunk_first_frame(chunk)
         log.info("session paused before frame %d: %s", frame, reason)
@@ -103,14 +104,14 @@ class Leaver:
         del owned  # and with it all its memory
         await recorder.written()
         await self._ending.if_asked(sid, cursor)
-        await self._forget_recent(sid)
+        await self._forget_recent(sid, fence)
         if path:
             await self._snapshots.forget_others(path)
 
-    async def _forget_recent(self, sid: str) -> None:
-        """Everything is out, and recorded."""
+    async def _forget_recent(self, sid: str, fence: int) -> None:
+        """Everything is out, and recorded; but somebody else may have the session by now."""
         with suppress(SnapshotsAway):  # it is forgotten after a day
-            await self._recent.forget(sid)
+            await self._recent.forget(sid, fence)
 
     def _refuse(self, owned: Owned, reason: str) -> None:
         if owned.over:

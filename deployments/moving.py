@@ -10,7 +10,7 @@ from deployments.logs import about
 from deployments.owned import Owned
 from deployments.parts import Parts
 
-MOVE_SECONDS = 40.0
+MOVE_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +42,7 @@ class Mover:
             except Exception as error:
                 log.warning("not handed over yet: %r", error)
                 owned.moving = False
+                owned.still.clear()
                 self._changed()
             else:
                 log.info("session handed over before chunk %d", owned.next_chunk)

@@ -31,7 +31,8 @@ class Publisher:
         if made.chunk < owned.first_chunk:
             return
         owned.unpublished += 1
-        owned.keeper.add(made.chunk + 1, lambda: owned.writer.add(made.chunk + 1, made.snapshot))
+        chunk, snapshot = made.chunk + 1, made.snapshot  # what waits to be stored does not hold the frames
+        owned.keeper.add(chunk, lambda: owned.writer.add(chunk, snapshot))
         owned.publishing = asyncio.create_task(self._publish(owned, made, owned.publishing))
 
     async def _publish(self, owned: Owned, made: Made, before: asyncio.Task[None] | None) -> None:
@@ -57,6 +58,8 @@ class Publisher:
         self._state(owned, made)
         # The history first: a viewer holds no fragment that the session does not count, unless the store is away.
         await owned.recorder.settle()
+        if owned.left.is_set():  # it is another's
+            return
         owned.ring.publish(fragment)
         if owned.thumbnails is not None:
             owned.thumbnails.add(made.chunk, made.frames, prompt_changed=made.prompt is not None)

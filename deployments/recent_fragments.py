@@ -43,9 +43,10 @@ class RecentFragments:
             if data is not None
         ]
 
-    async def forget(self, sid: str) -> None:
-        """Repeatable."""
-        await self._shelf.forget(_place(sid))
+    async def forget(self, sid: str, fence: int) -> None:
+        """All of owners up to this fence. Repeatable."""
+        names = (_NAME.fullmatch(name) for name in await self._shelf.sizes(_place(sid)))
+        await self._shelf.change(_place(sid), {}, [name[0] for name in names if name and int(name[2]) <= fence])
 
     async def close(self) -> None:
         await self._shelf.close()

@@ -59,16 +59,28 @@ class Recorder:
         self._unsent.append(_Stated(self._stated, entry))
         self._go_on()
 
-    def restate(self, fence: int, written: Collection[str], chunks: int) -> None:
-        """The store has lost its newest writes, and the session is ours by another fence: write what is missing again.
+    @property
+    def fence(self) -> int:
+        """By which it writes."""
+        return self._fence
 
-        It still has the entries with the ids `written`, and the first `chunks` chunks.
+    @property
+    def newest(self) -> tuple[int, str]:
+        """Number and id of the newest entry that is known to be written; 0 and "": none is."""
+        return (self._sent[-1].number, self._sent[-1].id) if self._sent else (0, "")
+
+    def restate(self, fence: int, newest: int, written: Collection[str], chunks: int) -> None:
+        """The store has lost its newest writes, and the session may be ours by another fence: write them again.
+
+        Read after the entry with the number `newest` was written, it has the entries with the ids `written`, and the
+        first `chunks` chunks.
         """
         self._fence = fence
         lost = [
             each
             for each in self._sent
-            if (each.entry.chunk >= chunks if isinstance(each.entry, Chunk) else each.id not in written)
+            if each.number <= newest
+            and (each.entry.chunk >= chunks if isinstance(each.entry, Chunk) else each.id not in written)
         ]
         if not lost:
             return

@@ -65,7 +65,7 @@ class Rewinder:
         chunk, wanted = owned.next_chunk, chunk_holding(asked.to_frame)
         if wanted >= chunk:
             raise Refused(f"The video has no frame {asked.to_frame}.")
-        await owned.recorder.written()  # or the newest prompt might not be known
+        await owned.recorder.settle()  # or the newest prompt might not be known
         steps = steps_of(await history(self._parts.timeline, owned.sid))
         seed = seed_of(steps)
         if wanted == 0:

@@ -177,7 +177,8 @@ def change_of(entry: AnyEntry | Chunk) -> Change:
         case SessionMoved():
             return Change(add={"moves": 1})
         case SessionRewound(prompt=prompt):
-            return Change(put={"prompt": prompt})
+            # Where it had paused before is not where it goes on from.
+            return Change(put={"prompt": prompt, "snapshot": ""})
         case SessionEnded(reason=reason):
             return Change(to=SessionState.ended, put={"reason": reason}, release=True)
         case SessionFailed(reason=reason):
