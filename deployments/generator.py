@@ -383,7 +383,8 @@ class Generator:
                     owned.recorder.restate(fence, newest, written, chunks)
             except (Fenced, SessionOver, NoSuchSession) as error:
                 log.warning("not ours any more: %s", error)
-                self._drop(owned)
+                if not owned.moving:  # else who takes it is about to say so, and its viewers may stay until then
+                    self._drop(owned)
                 return None
             return owned.fence
 

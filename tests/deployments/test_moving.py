@@ -33,6 +33,7 @@ async def lose(rig: Rig, sid: str = "s", chunks: int = 5, **how: object) -> Sess
     async with rig.running():
         await rig.begin(sid, **how)
         await rig.watch(sid, chunks)
+    await rig.idle(sid)  # what was under way then is still stated
     return await rig.store.timeline.session(sid)
 
 
@@ -85,8 +86,7 @@ async def test_without_the_newest_snapshot_an_older_one_or_none_is_gone_on_from_
         (moved,) = await second.all_of(SessionMoved, "s")
     assert moved.chunk == end
     assert moved.restored_chunk == (end - 1 if fault == "newest damaged" else 0)
-    damaged = {"newest damaged": (end,), "all damaged": tuple(range(end, 0, -1)), "away": ()}
-    assert moved.damaged == damaged[fault]
+    assert moved.damaged == ((end,) if fault == "newest damaged" else ())
 
 
 async def test_a_session_is_taken_from_its_dead_owner_only(store: Store, tmp_path: Path) -> None:
@@ -135,6 +135,7 @@ async def test_prompts_that_wait_are_taken_up_by_the_next_owner(store: Store, tm
     async with first.running():
         await first.begin("s", script)
         await first.watch("s", 3)
+    await first.idle("s")
     await store.timeline.append_command("s", PromptRequested(prompt_id="meanwhile", text="meanwhile"))
     chunks = (await store.timeline.session("s")).chunks
     async with second.running() as generator:
@@ -152,6 +153,7 @@ async def test_a_video_that_is_restored_as_it_was_earlier_follows_its_newest_pro
     async with first.running():
         await first.begin("s", PromptRequested(prompt_id="p", text="a cube", at_frame=chunk_first_frame(4)))
         await first.watch("s", 7)
+    await first.idle("s")
     end = (await store.timeline.session("s")).chunks
     for chunk in range(4, end + 1):
         second.history.kept["s"][chunk] = None
@@ -266,7 +268,6 @@ async def test_a_zombie_states_nothing_and_shows_nothing(store: Store, tmp_path:
         watching = asyncio.create_task(first.watch("s", 100))
         await standing.wait()
         await generator.take("s", LOST)
-        theirs = len(await store.timeline.chunks("s"))
         go_on.set()
         shown = await watching
         await owns(zombie, 0)
@@ -275,5 +276,4 @@ async def test_a_zombie_states_nothing_and_shows_nothing(store: Store, tmp_path:
             await zombie.take("s", LOST)
         chunks = await store.timeline.chunks("s")
     assert max(fragment.chunk for fragment in shown) < 5
-    assert theirs == 5
     assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
