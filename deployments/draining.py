@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
-HEALTH_CHECK_SECONDS = 1.0
+HEALTH_CHECK_SECONDS = 2.0
 """The deployment's `health_check_period_s`, where a `DrainWatch` is in use."""
 
 SILENCE_SECONDS = 2.5 * HEALTH_CHECK_SECONDS
