@@ -170,7 +170,8 @@ async def test_pause_and_resume(http: httpx.AsyncClient, ours: Ours, parts: Part
     check(await ours.post("/resume"), 409, "pausing")
     await parts.pause(ours.sid)
     assert (await parts.store.timeline.session(ours.sid)).snapshot == "s"
-    assert (await ours.get("/timeline"))["data"][-1].keys() == {"id", "at", "type", "chunk", "frame", "media_seconds"}
+    said = (await ours.get("/timeline"))["data"][-1]
+    assert said.keys() == {"id", "at", "type", "chunk", "frame", "media_seconds", "reason"}
     again = await ours.post("/pause")
     assert (again.status_code, again.json()["status"]) == (200, "paused")
     assert (await ours.prompt(at={"seconds": 5})).status_code == 202, "while it is paused, what comes next can be said"

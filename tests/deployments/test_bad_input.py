@@ -246,7 +246,7 @@ async def test_clients_that_vanish_disturb_nobody_and_keep_no_slot(client: Clien
     assert watched.numbers == [0, 1, 2, 3]
     watching = asyncio.create_task(_watch_until_cancelled(client, ours))
     try:
-        session = await client.until(left, lambda session: session["status"] == "ended", seconds=60)
+        session = await client.until(left, lambda session: session["status"] == "paused", seconds=60)
         assert session["reason"] == "unwatched"
         async with asyncio.timeout(60):
             while True:

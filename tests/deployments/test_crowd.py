@@ -14,8 +14,7 @@ import pytest
 from media_server import MediaServer, Video, serving
 from redis_store import Store
 
-from deployments import hls
-from deployments.fragments import RING_SIZE, Fragment
+from deployments.fragments import KEPT, Fragment
 
 MIB = 1024 * 1024
 
@@ -81,7 +80,7 @@ async def test_readers_that_stop_hold_nothing_and_are_held_nothing(server: Media
         assert server.asked["fragments"] <= 3 * len(readers), "fragments were pulled for who reads nothing"
         gc.collect()
         kept = sum(type(thing) is Fragment for thing in gc.get_objects())
-        assert kept <= hls.KEPT + RING_SIZE + len(readers)
+        assert kept <= 2 * KEPT + len(readers)  # the ring of the owner, and that of the ingress
         assert server.open_upstreams <= 1
         await until(lambda: server.open_upstreams == 0)  # nobody takes anything: the session is not watched
     await until(lambda: server.requests == 0)

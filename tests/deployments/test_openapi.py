@@ -62,14 +62,18 @@ def test_every_operation_names_its_errors(name: str) -> None:
 def test_everything_that_steers_wants_the_token_and_nothing_else_does() -> None:
     steering = {name for name, operation in OPERATIONS.items() if "security" in operation}
     operating = {"get /v1/replicas", "post /v1/drains", "delete /v1/drains"}
-    assert operating | {
-        f"post {SESSION}/prompts",
-        f"delete {SESSION}/prompts/{{prompt_id}}",
-        f"post {SESSION}/pause",
-        f"post {SESSION}/resume",
-        f"post {SESSION}/rewind",
-        f"delete {SESSION}",
-    } == steering
+    assert (
+        operating
+        | {
+            f"post {SESSION}/prompts",
+            f"delete {SESSION}/prompts/{{prompt_id}}",
+            f"post {SESSION}/pause",
+            f"post {SESSION}/resume",
+            f"post {SESSION}/rewind",
+            f"delete {SESSION}",
+        }
+        == steering
+    )
 
 
 def test_every_field_is_described() -> None:
