@@ -101,7 +101,8 @@ class RedisShelf:
         key = _key(sid)
         with _redis_away():
             async with self._writing.pipeline(transaction=True) as pipe:
-                pipe.hset(key, items=[part for item in add.items() for part in item])
+                if add:
+                    pipe.hset(key, items=[part for item in add.items() for part in item])
                 if drop:
                     pipe.hdel(key, *drop)
                 pipe.expire(key, KEEP_SECONDS)
@@ -141,10 +142,10 @@ class FileShelf:
             return await asyncio.gather(*(self._read(f"{sid}/{name}") for name in names))
 
     async def change(self, sid: str, add: Mapping[str, bytes], drop: Collection[str]) -> int | None:
-        *first, last = add.items()
+        first, last = list(add.items())[:-1], list(add.items())[-1:]
         with _files_away():
-            await asyncio.gather(*(self._store.write(f"{sid}/{name}", data) for name, data in first))
-            await self._store.write(f"{sid}/{last[0]}", last[1])
+            for group in (first, last):
+                await asyncio.gather(*(self._store.write(f"{sid}/{name}", data) for name, data in group))
             await asyncio.gather(*(self._store.delete(f"{sid}/{name}") for name in drop))
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from deployments.parts import Limits, Parts
 from deployments.placement import Refusal, TakeOver
 from deployments.recent_fragments import RecentFragments
 from deployments.session import Session, chunk_frames
-from deployments.snapshot_shelves import RedisShelf
+from deployments.snapshot_shelves import SnapshotsAway
 from deployments.video_config import VideoConfig
 from longlive.errors import SnapshotError
 from longlive.model import Model
@@ -85,6 +85,7 @@ class MemoryHistory:
     def __init__(self) -> None:
         self.kept: dict[str, dict[int, Snapshot | None]] = {}
         self.away = False
+        self.shelf = MemoryShelf(self)
 
     def writer(self, sid: str, fence: int) -> MemoryWriter:
         return MemoryWriter(self, sid)
@@ -102,6 +103,46 @@ class MemoryHistory:
     def require(self) -> None:
         if self.away:
             raise ConnectionError("the history is away")
+
+
+class MemoryShelf:
+    """Where a history keeps fragments: as far away as the rest of it."""
+
+    seconds = 1.0
+
+    def __init__(self, history: MemoryHistory) -> None:
+        self._history = history
+        self._kept: dict[str, dict[str, bytes]] = {}
+
+    def _of(self, sid: str) -> dict[str, bytes]:
+        if self._history.away:
+            raise SnapshotsAway("it is told to be")
+        return self._kept.setdefault(sid, {})
+
+    async def sizes(self, sid: str) -> dict[str, int]:
+        return {name: len(data) for name, data in self._of(sid).items()}
+
+    async def read(self, sid: str, names: Sequence[str]) -> list[bytes | None]:
+        return [self._of(sid).get(name) for name in names]
+
+    async def change(self, sid: str, add: Mapping[str, bytes], drop: Collection[str]) -> int | None:
+        kept = self._of(sid)
+        kept.update(add)
+        for name in drop:
+            kept.pop(name, None)
+        return len(kept)
+
+    async def copy(self, sid: str, to_sid: str, names: Mapping[str, str]) -> bool:
+        raise NotImplementedError
+
+    async def forget(self, sid: str) -> None:
+        self._of(sid).clear()
+
+    async def prune(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -135,11 +176,6 @@ class Rig:
     heir: Rig | None = None
     prompts: list[str] = field(default_factory=list)
     generator: Generator = field(init=False)
-    shelf: RedisShelf = field(init=False)
-
-    def __post_init__(self) -> None:
-        redis = self.store.redis.connection_pool.connection_kwargs
-        self.shelf = RedisShelf(f"redis://{redis['host']}:{redis['port']}/1")
 
     async def encode_text(self, text: str) -> Tensor:
         if text == "unreadable":
@@ -178,7 +214,7 @@ class Rig:
             open_stream=self.stream,
             restore_stream=self.restore,
             history=self.history,
-            recent=RecentFragments(self.shelf),
+            recent=RecentFragments(self.history.shelf),
             hand_over=self.hand_over,
         )
         limits = Limits(
@@ -203,7 +239,6 @@ class Rig:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-            await self.shelf.close()
 
     async def create(
         self, sid: str, *script: PromptRequested, seed: int = 1, prompt: str = "a ball", **how: Any
