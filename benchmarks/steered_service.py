@@ -149,7 +149,7 @@ def main() -> None:
 
     settings, orders = json.loads(sys.argv[1]), _Orders()
     with Service(load_settings(**settings), say) as service:
-        known = {
+        known: dict[str, Callable[..., Any]] = {
             "replicas": _replicas,
             "ray": _ray,
             "update": lambda changed: service.update(load_settings(**settings | changed)),
