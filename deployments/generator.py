@@ -344,7 +344,7 @@ class Generator:
         now = self._parts.clock()
         for owned in self._all():
             if owned.seconds_left(now, self._limits) <= 0:
-                owned.pausing = "unwatched"
+                owned.pausing = owned.pausing or "unwatched"
                 self._wake.set()
 
     async def _keep(self, owned: Owned) -> RedisError | None:

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from deployments.entries import Data
 
 BEAT_SECONDS = 1.0
-GONE_SECONDS = 5.0
-"""One that has said nothing for so long is gone."""
+GONE_SECONDS = 15.0
+"""One that has said nothing for so long is gone. While Serve's controller does not answer, they say less often."""
 _BEATS, _SAID, _DRAINS = "{replicas}:beats", "{replicas}:said", "{replicas}:drains"
 
 # By Redis' own time, for replicas on several machines. A wish for a replica ends with it, one for a node stays.

@@ -66,14 +66,20 @@ def nodes(tmp_path: Path) -> Iterator[TwoNodes]:
 
 
 @pytest.mark.service
+@pytest.mark.slow  # two nodes and a service on them take a minute or two to start
 async def test_the_videos_of_a_node_that_is_lost_go_on_at_another(nodes: TwoNodes) -> None:
     await nodes.says("ready")
     async with Client(base_url=nodes.url, timeout=60.0) as client:
         listed = (await client.get("/v1/replicas", headers=OPERATOR)).json()["data"]
         assert len({each["node"] for each in listed}) == 2
-        created = [(await client.post("/v1/sessions", json={"prompt": PROMPT})).json()["id"] for _ in range(2)]
-        owners = {sid: (await client.until(sid, lambda each: each["status"] == "live"))["owner"] for sid in created}
-        assert set(owners.values()) == {each["id"] for each in listed}
+        owners: dict[str, str] = {}
+        while set(owners.values()) != {
+            each["id"] for each in listed
+        }:  # where a session goes, rooms a moment old decide
+            assert len(owners) < 4
+            sid = (await client.post("/v1/sessions", json={"prompt": PROMPT})).json()["id"]
+            owners[sid] = (await client.until(sid, lambda each: each["status"] == "live"))["owner"]
+        created = list(owners)
 
         async def lose() -> None:
             for sid in created:

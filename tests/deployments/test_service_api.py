@@ -138,5 +138,5 @@ async def test_clients_of_a_websocket_that_vanish_leave_nobody_watching(client: 
             await socket.send(json.dumps({"type": "hello"}))
             await _until(socket, "fragment", [])
             socket.transport.abort()
-    session = await client.until(created["id"], lambda session: session["status"] == "ended", SECONDS)
+    session = await client.until(created["id"], lambda session: session["status"] == "paused", SECONDS)
     assert session["reason"] == "unwatched"

@@ -39,7 +39,7 @@ def main(folder: Path, port: int) -> None:
     settings = Settings(
         port=port,
         generators=2,
-        slots=2,
+        slots=4,
         data_dir=folder,
         unwatched_seconds=300,
         dtype=Precision.float32,
