@@ -95,7 +95,8 @@ async def test_one_that_was_stopped_long_ago_is_forgotten(monkeypatch: pytest.Mo
     a, b = Replica("a"), Replica("b")
     router = router_of(a, b)
     router.update_replicas([b])  # type: ignore[list-item]
-    monkeypatch.setattr("deployments.router.LEAVING_SECONDS", 0.0)
+    # Serve pickles the class by value: once it was read back, its methods have globals that are not the module's.
+    monkeypatch.setitem(PinRouter.update_replicas.__globals__, "LEAVING_SECONDS", 0.0)
     router.update_replicas([b])  # type: ignore[list-item]
     with pytest.raises(ReplicaGone):
         await chosen(router, Placement("s", pin="a"))
