@@ -161,7 +161,6 @@ class Hub:
 
     async def _look(self, channel: _Channel) -> bool:
         """Ask the store what the session is now; the last answer holds while it is away. False: it is forgotten."""
-        channel.looked = time.monotonic()
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 channel.session = await self._history.session(channel.session.id)
@@ -169,6 +168,7 @@ class Hub:
             log.warning("watched as before: %s", error or "no answer of the store in time")
         except NoSuchSession:
             return False
+        channel.looked = time.monotonic()  # behind the answer: a store that hangs holds up no second picture at once
         return True
 
     async def _rest(self, channel: _Channel) -> bool:
