@@ -245,7 +245,9 @@ class Page {
     const watch = this.#watch;
     this.#complain();
     const session = await watch.fork(frame);
-    if (session && watch === this.#watch) location.hash = new URLSearchParams({ session: session.id });
+    if (!session || watch !== this.#watch) return;
+    location.hash = new URLSearchParams({ session: session.id });
+    this.#box.focus(); // what it shall show is what comes next
   }
 
   async #steer({ text, frame, mode, blend }) {

@@ -53,7 +53,6 @@ async def test_a_click_on_a_time_that_has_passed_forks_the_video_there(watcher: 
     assert watcher.session != first
     fork = (await client.get(f"/v1/sessions/{watcher.session}")).json()
     assert (fork["parent"]["session"], fork["parent"]["frame"]) == (first, 21)
-    await watcher.page.locator("#prompt").click()
     await watcher.say(LATER)
     await watcher.sees("#prompts li[data-current] q", LATER)
     assert await watcher.prompts() == [PROMPT, LATER]
