@@ -8,10 +8,8 @@ import time
 from collections.abc import AsyncGenerator
 from functools import partial
 
-import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from torch import Tensor
@@ -20,6 +18,7 @@ from deployments import admission, logs
 from deployments.calls import ask
 from deployments.draining import DrainWatch, ask_controller
 from deployments.duty import Duty, Place
+from deployments.encoding import VideoEncoding
 from deployments.fragments import Fragment
 from deployments.generator import Generator
 from deployments.leases import Leases
@@ -36,7 +35,6 @@ from deployments.snapshot_history import open_history
 from deployments.snapshot_shelves import open_shelf
 from deployments.store import connect
 from deployments.timeline import Timeline
-from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
 from longlive.model import VideoModel
 from longlive.pipeline import load_video_model
@@ -44,7 +42,7 @@ from longlive.stream import VideoStream
 
 FIRST_VIEWER_SECONDS = 30.0
 """Time to start a player. Who has not by then is taken to have left."""
-RESTART_SECONDS = 45.0  # in which Serve has a new encoder where one died, on a busy machine too
+RESTART_SECONDS = 45.0  # in which Serve has a new text encoder where one died, on a busy machine too
 RETRY_SECONDS = 1.0
 ALONE_SECONDS = 5  # in which Serve has a new controller
 
@@ -66,10 +64,10 @@ class GeneratorReplica:
         torch.set_num_threads(1)
         self._settings = settings
         self._text_encoder = text_encoder
-        self._video_encoder = video_encoder
         model = load_video_model(settings.model, settings.dtype, weights=settings.weights, decoder=settings.decoder)
         self._place = _place()
-        self._generator = self._build(model, measure(model, settings.generators), redis_url, snapshots_url)
+        encoding = VideoEncoding(video_encoder.encode.remote, video_encoder.init.remote, video_encoder.thumbnail.remote)
+        self._generator = self._build(model, measure(model, settings.generators), encoding, redis_url, snapshots_url)
         redis = connect(redis_url)
         self._duty = Duty(self._place, self._generator, Replicas(redis), WaitingRoom(redis), DrainWatch(ask_controller))
         loops = {"generator": self._generator.run(), "duty": self._duty.run(), "lease": self._keep_lease()}
@@ -129,7 +127,9 @@ class GeneratorReplica:
         others = GeneratorPool(serve.get_deployment_handle("Generator"))
         await others.take(sid, TakeOver(me, "handed-over"), not_to=(me,))
 
-    def _build(self, model: VideoModel, cost: SessionCost, redis_url: str, snapshots_url: str) -> Generator:
+    def _build(
+        self, model: VideoModel, cost: SessionCost, encoding: VideoEncoding, redis_url: str, snapshots_url: str
+    ) -> Generator:
         settings, config = self._settings, model.config
         redis = connect(redis_url)
         timeline = Timeline(redis, connect(redis_url, blocking=True))
@@ -143,9 +143,9 @@ class GeneratorReplica:
                 leases=Leases(redis),
                 media=MediaStore(settings.store_url),
                 encode_text=self._encode_text,
-                encode_video=self._encode_video,
-                thumbnail=self._thumbnail,
-                init_segment=self._init_segment,
+                encode_video=encoding.encode,
+                thumbnail=encoding.thumbnail,
+                init_segment=encoding.init,
                 open_stream=partial(VideoStream, model),
                 restore_stream=partial(VideoStream.restore, model),
                 history=open_history(snapshots_url, settings.snapshot_mib * 2**20),
@@ -164,24 +164,6 @@ class GeneratorReplica:
 
     async def _encode_text(self, text: str) -> Tensor:
         return await ask("text encoder", lambda: self._text_encoder.encode.remote(text), patience=RESTART_SECONDS)
-
-    async def _thumbnail(self, frame: NDArray[np.uint8]) -> bytes:
-        return await ask("video encoder", lambda: self._video_encoder.thumbnail.remote(frame), patience=RESTART_SECONDS)
-
-    async def _init_segment(self, config: VideoConfig) -> bytes:
-        segment: InitSegment = await ask(
-            "video encoder", lambda: self._video_encoder.init.remote(config), patience=RESTART_SECONDS
-        )
-        return segment.data
-
-    async def _encode_video(
-        self, config: VideoConfig, frames: NDArray[np.uint8], chunk: int, first_frame: int
-    ) -> bytes:
-        return await ask(
-            "video encoder",
-            lambda: self._video_encoder.encode.remote(config, frames, chunk, first_frame),
-            patience=RESTART_SECONDS,
-        )
 
 
 def _place() -> Place:
