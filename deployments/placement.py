@@ -52,20 +52,24 @@ class TakeOver:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a call may go: to `pin` only, or for a new session to any replica that is not in `excluded`."""
+    """Where a call may go: to `pin` only, or for a new session to any replica that is not in `excluded`.
+
+    `waits`: where there is none, for one to start.
+    """
 
     sid: str
     pin: str = ""
     excluded: tuple[str, ...] = ()
+    waits: bool = False
 
     def __str__(self) -> str:
-        return f"{self.sid}@{self.pin}!{','.join(self.excluded)}"
+        return f"{self.sid}@{self.pin}!{','.join(self.excluded)}{'~' if self.waits else ''}"
 
     @classmethod
     def parse(cls, text: str) -> Placement:
-        sid, _, rest = text.partition("@")
+        sid, _, rest = text.removesuffix("~").partition("@")
         pin, _, excluded = rest.partition("!")
-        return cls(sid, pin, tuple(filter(None, excluded.split(","))))
+        return cls(sid, pin, tuple(filter(None, excluded.split(","))), text.endswith("~"))
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,9 @@ class Service:
 def _broadcast(deployment: DeploymentHandle, stop: str) -> None:
     """Let history and viewers hear of the stop: a stream that is cut and one that has ended look different."""
     try:
-        deployment.broadcast(stop).results(timeout_s=END_SECONDS)
+        for answer in deployment.broadcast(stop).results(timeout_s=END_SECONDS, return_exceptions=True):
+            if isinstance(answer, Exception):
+                log.warning("%s was not heard by one: %s", stop, answer)
     except Exception as error:  # what does not answer is stopped all the same
         log.warning("%s was not heard: %s", stop, error)
 

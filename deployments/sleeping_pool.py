@@ -48,7 +48,7 @@ class SleepingPool(GeneratorPool):
             self._waking = asyncio.create_task(self._call(), name="wake")
 
     async def _call(self) -> None:
-        response = self._to(Placement("wake")).ready.remote()
+        response = self._to(Placement("wake", waits=True)).ready.remote()
         try:
             async with asyncio.timeout(WAKE_SECONDS):
                 await response
