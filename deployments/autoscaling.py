@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,13 @@ def pool_in(metrics: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Pool:
         for replica, count in sessions.items()
     ]
     waiting = round(max(newest("waiting").values(), default=0))
-    refused = [newest("refused").get(replica, 0) for replica in sessions if accepting.get(replica, 1)]
-    return Pool(rooms, max(waiting, int(bool(refused) and min(refused) > 0)))  # who was refused by all has no place
+    return Pool(rooms, max(waiting, int(_refused_by_all(newest("refused"), sessions, accepting))))
+
+
+def _refused_by_all(refused: Mapping[Any, float], replicas: Iterable[Any], accepting: Mapping[Any, float]) -> bool:
+    """Whether somebody has no place. Where none accepts, one refusal tells: those that are stopped are not asked."""
+    of_accepting = [refused.get(replica, 0) for replica in replicas if accepting.get(replica, 1)]
+    return min(of_accepting) > 0 if of_accepting else any(refused.values())
 
 
 def stats(room: Room, waiting: int, *, refused: bool) -> dict[str, float]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOKEN = "LONGLIVE_OPERATOR_TOKEN"
 POLL_SECONDS = 0.5
+GONE_SECONDS = 5.0
 SHOWN = 12  # of a node's id, which has 56
 
 DataDirOption = Annotated[Path, typer.Option(help=f"The service's data directory, for its token; else {TOKEN}.")]
@@ -94,12 +95,17 @@ def concerned(what: Drain, listed: ReplicaList) -> list[Replica]:
 def _await_empty(client: Client, data_dir: Path, what: Drain) -> None:
     from rich.console import Console
 
+    seen = time.monotonic()
     with Console(stderr=True).status("draining") as status:
         while True:
             listed = _ask(client, data_dir, "GET", "/v1/replicas")
             left = concerned(what, listed)
             sessions = sum(each.sessions for each in left)
-            if not sessions and all(each.draining for each in left):
+            seen = time.monotonic() if left else seen
+            # One that has gone is not listed; nor, for a moment, is any after the loss of what they had said.
+            if time.monotonic() - seen >= GONE_SECONDS or (
+                left and not sessions and all(each.draining for each in left)
+            ):
                 return
             room = sum(each.more for each in listed.data)
             hint = "" if room or not sessions else "; no other generator has room, they wait for it"

@@ -130,7 +130,8 @@ class Generator:
             if sid in self._owned or sid in self._taking or session.status.owned != (take_over is not None):
                 raise LeaseHeld(sid, session.owner or self._name)
             demand = Demand(session.fps, live=session.pace == "live")
-            if self._refuses or not admission.admits(self._capacity(take_over), self._demands(), demand):
+            capacity = self._capacity(for_others=take_over is not None)
+            if self._refuses or not admission.admits(capacity, self._demands(), demand):
                 return self._refusal()
             wanted = take_over is not None or session.queue_position is not None
             taking = self._taking[sid] = Taking(demand, wanted=wanted)
@@ -142,6 +143,12 @@ class Generator:
                 taking.abandoned = True
                 work.add_done_callback(lambda _: self._undo(sid, taking))
                 raise
+
+    def offer(self, demand: Demand) -> Refusal | None:
+        """Whether a session of another generator would be taken over now."""
+        if self._refuses or not admission.admits(self._capacity(for_others=True), self._demands(), demand):
+            return self._refusal()
+        return None
 
     async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         """All kept fragments at once, then those that come, until the owner drops it or `watch_seconds` have passed.
@@ -195,8 +202,8 @@ class Generator:
     def _demands(self) -> list[Demand]:
         return [owned.demand for owned in self._all()] + [taking.demand for taking in self._taking.values()]
 
-    def _capacity(self, take_over: TakeOver | None = None) -> Capacity:
-        """What is kept free for what varies is there for a session that nobody else may have."""
+    def _capacity(self, *, for_others: bool = False) -> Capacity:
+        """What is kept free for what varies is there for a session of another generator, that nobody else may have."""
         limits = self._limits
         capacity = Capacity(
             self._times.usual.seconds,
@@ -206,7 +213,7 @@ class Generator:
             memory_slots=limits.memory_slots,
             offline_slots=limits.offline_slots,
         )
-        return replace(capacity, load=1.0) if take_over else capacity
+        return replace(capacity, load=1.0) if for_others else capacity
 
     def _refusal(self) -> Refusal:
         now = self._parts.clock()

@@ -15,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from torch import Tensor
 
 from deployments import admission, logs
+from deployments.admission import Demand
 from deployments.calls import ask
 from deployments.draining import DrainWatch, ask_controller
 from deployments.duty import Duty, Place
@@ -75,11 +76,16 @@ class GeneratorReplica:
 
     async def take(self, sid: str, take_over: TakeOver | None = None) -> Session | Refusal:
         if take_over is None and not self._duty.accepting:
-            return Refusal(self._place.replica, ALONE_SECONDS)
-        answer = await self._generator.take(sid, take_over)
+            answer: Session | Refusal = Refusal(self._place.replica, ALONE_SECONDS)
+        else:
+            answer = await self._generator.take(sid, take_over)
         if isinstance(answer, Refusal):
             self._duty.refused()
         return answer
+
+    async def offer(self, demand: Demand) -> Refusal | None:
+        """Whether a session of another generator would be taken over."""
+        return self._generator.offer(demand)
 
     async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         async for fragments in self._generator.watch(sid):
@@ -122,10 +128,15 @@ class GeneratorReplica:
                 log.info("no lease of this replica yet: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
+    async def _others_have_room(self, demand: Demand) -> bool:
+        return await self._others().has_room(demand, not_to=(self._place.replica,))
+
     async def _hand_over(self, sid: str) -> None:
         me = self._place.replica
-        others = GeneratorPool(serve.get_deployment_handle("Generator"))
-        await others.take(sid, TakeOver(me, "handed-over"), not_to=(me,))
+        await self._others().take(sid, TakeOver(me, "handed-over"), not_to=(me,))
+
+    def _others(self) -> GeneratorPool:
+        return GeneratorPool(serve.get_deployment_handle("Generator"))
 
     def _build(
         self, model: VideoModel, cost: SessionCost, encoding: VideoEncoding, redis_url: str, snapshots_url: str
@@ -150,6 +161,7 @@ class GeneratorReplica:
                 restore_stream=partial(VideoStream.restore, model),
                 history=open_history(snapshots_url, settings.snapshot_mib * 2**20),
                 recent=RecentFragments(open_shelf(snapshots_url)),
+                others_have_room=self._others_have_room,
                 hand_over=self._hand_over,
             ),
             limits=Limits(

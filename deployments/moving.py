@@ -22,15 +22,17 @@ class Mover:
     """`drop` is called when a session has left. `changed` is told of one that stands for it, or goes on after all."""
 
     def __init__(self, parts: Parts, drop: Callable[[Owned], None], changed: Callable[[], None]) -> None:
+        self._others_have_room = parts.others_have_room
         self._hand_over = parts.hand_over
         self._drop = drop
         self._changed = changed
 
     async def move(self, owned: Owned) -> None:
         """Have another generator take it. Never raises: one that nobody takes goes on here, for another attempt."""
-        if owned.over or owned.stands:
-            return
         with about(owned.sid):
+            # Asked first, for its picture stands still while it is handed over.
+            if not await self._has_heir(owned) or owned.over or owned.stands:
+                return
             owned.moving = True
             owned.still.clear()
             self._changed()
@@ -47,6 +49,13 @@ class Mover:
             else:
                 log.info("session handed over before chunk %d", owned.next_chunk)
                 self._drop(owned)
+
+    async def _has_heir(self, owned: Owned) -> bool:
+        try:
+            return await self._others_have_room(owned.demand)
+        except Exception as error:
+            log.warning("not known whether another generator has room: %r", error)
+            return False
 
     async def _put_down(self, owned: Owned) -> None:
         if owned.recording is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deployments.admission import OFFLINE_SLOTS
+from deployments.admission import OFFLINE_SLOTS, Demand
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
 from deployments.recent_fragments import RecentFragments
@@ -68,8 +68,9 @@ class Parts:
     again themselves, and answer or raise in bounded time.
 
     `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with a stream's snapshot, or raises
-    longlive.errors.SnapshotError. `hand_over` has another generator take a session that this one holds, and returns
-    when that one has it, or raises: then this one has it still.
+    longlive.errors.SnapshotError. `others_have_room` tells whether another generator would take over a session that
+    asks so much, without waiting for one to start. `hand_over` has another generator take a session that this one
+    holds, and returns when that one has it, or raises: then this one has it still.
     """
 
     timeline: Timeline
@@ -83,6 +84,7 @@ class Parts:
     restore_stream: Callable[[Snapshot], Stream]
     history: SnapshotHistory
     recent: RecentFragments
+    others_have_room: Callable[[Demand], Awaitable[bool]]
     hand_over: Callable[[str], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
 

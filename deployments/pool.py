@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from ray.exceptions import ActorDiedError, RayActorError
 from ray.serve.exceptions import DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from deployments.admission import Demand
 from deployments.calls import PartDown, ask
 from deployments.fragments import Fragment
 from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal, TakeOver
@@ -39,13 +40,26 @@ class GeneratorPool:
         Raises PoolFull, NoSuchSession, SessionOver, LeaseHeld, TimeoutError, and PartDown when the replica died over
         it, or there is none: then the session may have begun all the same, and is adopted.
         """
+        taken: Session = await self._first(sid, not_to, lambda replica: replica.take.remote(sid, take_over))
+        return taken
+
+    async def has_room(self, demand: Demand, not_to: tuple[str, ...]) -> bool:
+        """Whether some replica that is not in `not_to` would take over a session that asks so much."""
+        try:
+            await self._first("room", not_to, lambda replica: replica.offer.remote(demand))
+        except (PoolFull, PartDown, TimeoutError):
+            return False
+        return True
+
+    async def _first(self, sid: str, not_to: tuple[str, ...], call: Callable[[Any], DeploymentResponse]) -> Any:
+        """The answer of the first replica, of those with the most room, that does not refuse. Raises as `take`."""
         refusals: list[Refusal] = []
         while True:
             refused = tuple(refusal.replica for refusal in refusals)
-            response = self._to(Placement(sid, excluded=not_to + refused)).take.remote(sid, take_over)
+            response = call(self._to(Placement(sid, excluded=not_to + refused)))
             try:
                 async with asyncio.timeout(TAKE_SECONDS):
-                    answer: Session | Refusal = await response
+                    answer = await response
             except NoReplicaLeft as error:
                 if not refusals:
                     raise PartDown("generator") from error
@@ -55,7 +69,7 @@ class GeneratorPool:
             except BaseException:
                 response.cancel()  # nobody waits for the session any more: it shall not take a slot
                 raise
-            if isinstance(answer, Session):
+            if not isinstance(answer, Refusal):
                 return answer
             refusals.append(answer)
 

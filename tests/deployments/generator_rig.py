@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from redis_store import Store
 from torch import Tensor
 
+from deployments.admission import Demand
 from deployments.entries import AnyEntry, Command, PromptRequested, SessionCreated
 from deployments.fragments import Fragment
 from deployments.generator import Generator
@@ -191,6 +192,9 @@ class Rig:
     async def thumbnail(self, frame: NDArray[np.uint8]) -> bytes:
         return bytes([int(frame[0, 0, 0])])
 
+    async def others_have_room(self, demand: Demand) -> bool:
+        return self.heir is not None and self.heir.generator.offer(demand) is None
+
     async def hand_over(self, sid: str) -> None:
         """To the generator `heir`, if there is one."""
         if self.heir is None:
@@ -215,6 +219,7 @@ class Rig:
             restore_stream=self.restore,
             history=self.history,
             recent=RecentFragments(self.history.shelf),
+            others_have_room=self.others_have_room,
             hand_over=self.hand_over,
         )
         limits = Limits(

@@ -81,6 +81,12 @@ def test_a_session_that_every_replica_has_refused_counts_as_one_that_waits() -> 
     assert [waiting(True, True), waiting(True, False), waiting(False)] == [1, 0, 0]
 
 
+def test_a_session_that_only_drained_replicas_could_take_has_another_one_started() -> None:
+    told = [stats(Room(0, 0, accepting=False), 0, refused=refused) for refused in (True, False)]
+    series = {name: {n: [SimpleNamespace(value=said[name])] for n, said in enumerate(told)} for name in told[0]}
+    assert replicas_for(pool_in(series), 2) == 3
+
+
 def _spread(sessions: int, replicas: int) -> Pool:
     """So many sessions in replicas of four; more than fit wait."""
     counts = [min(4, max(0, sessions - 4 * number)) for number in range(replicas)]

@@ -11,6 +11,7 @@ from generator_rig import MemoryHistory, Rig, owns
 from generator_rig import rig as make_rig
 from redis_store import Store
 
+from deployments.admission import Demand
 from deployments.entries import PromptApplied, PromptRequested, SessionLive, SessionMoved, SessionPaused
 from deployments.fragments import Fragment
 from deployments.placement import Refusal, TakeOver
@@ -222,19 +223,28 @@ async def test_a_generator_that_drains_hands_its_sessions_over_between_chunks(st
             assert max(each.chunk for each in await rest[sid]) == moved.chunk - 1, "all that was made was shown"
 
 
+@pytest.mark.parametrize("others", ["have no room", "cannot be asked", "refuse"])
 async def test_a_session_that_nobody_takes_goes_on_where_it_is_and_is_offered_again(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: str
 ) -> None:
     monkeypatch.setattr("deployments.generator.MOVE_AGAIN_SECONDS", 0.05)
     first, second = pair(store, tmp_path)
     first.heir = None
     asked: list[str] = []
-    plain = first.hand_over
+    offered: list[str] = []
+    plain, room = first.hand_over, first.others_have_room
+
+    async def others_have_room(demand: Demand) -> bool:
+        asked.append(others)
+        if others == "cannot be asked" and first.heir is None:
+            raise RuntimeError("no way to them")
+        return others == "refuse" or await room(demand)
 
     async def hand_over(sid: str) -> None:
-        asked.append(sid)
+        offered.append(sid)
         await plain(sid)
 
+    first.others_have_room = others_have_room  # type: ignore[method-assign]
     first.hand_over = hand_over  # type: ignore[method-assign]
     async with first.running() as leaving, second.running():
         await first.begin("s")
@@ -242,6 +252,7 @@ async def test_a_session_that_nobody_takes_goes_on_where_it_is_and_is_offered_ag
         leaving.drain()
         assert is_whole(await watching)
         assert len(asked) > 1
+        assert (len(offered) > 1) == (others == "refuse"), "its picture stands still only for one that has room"
         leaving.undrain()
         assert (leaving.sessions, leaving.draining) == (1, False)
         first.heir = second

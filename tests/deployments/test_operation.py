@@ -10,6 +10,7 @@ import typer.testing
 from api_parts import OPERATOR, Parts
 from pydantic import SecretStr
 
+from deployments import cli_drain
 from deployments.api.operation import Drain, ReplicaList
 from deployments.cli_drain import concerned, named
 from deployments.cli_input import WrongInput
@@ -112,6 +113,21 @@ def test_a_name_that_is_not_clear_is_told_so(name: str, told: str) -> None:
 def test_who_is_concerned_is_the_replica_or_all_of_its_node() -> None:
     assert [each.id for each in concerned(Drain(replica="abd"), LISTED)] == ["abd"]
     assert [each.id for each in concerned(Drain(node="n10"), LISTED)] == ["abc"]
+
+
+def test_what_is_not_listed_for_a_moment_has_not_been_drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, empty = (replica("a", sessions=count).model_copy(update={"draining": True}) for count in (1, 0))
+    answers = [[], [replica("a")], [busy], [], [empty]]
+    monkeypatch.setattr(cli_drain, "_ask", lambda *_: ReplicaList(data=answers.pop(0), drained_nodes=[]))
+    monkeypatch.setattr(cli_drain, "POLL_SECONDS", 0.0)
+    cli_drain._await_empty(None, tmp_path, Drain(replica="a"))  # type: ignore[arg-type]
+    assert not answers
+
+
+def test_a_replica_that_has_gone_for_good_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_drain, "_ask", lambda *_: ReplicaList(data=[replica("b", sessions=2)], drained_nodes=[]))
+    monkeypatch.setattr(cli_drain, "GONE_SECONDS", 0.0)
+    cli_drain._await_empty(None, tmp_path, Drain(replica="a"))  # type: ignore[arg-type]
 
 
 def test_without_a_token_the_command_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
