@@ -19,6 +19,7 @@ from deployments.entries import (
     PromptRequested,
     RewindRefused,
     RewindRequested,
+    SessionBroke,
     SessionEnded,
     SessionFailed,
     SessionPaused,
@@ -102,6 +103,8 @@ class CommandReader:
                         self._accept(owned, entry.model_copy(update={"at_frame": receipt.frame}), said=receipt.chunk)
                 case PauseRequested():
                     owned.pausing = None if owned.resumed else "requested"
+                case SessionBroke(chunk=chunk):
+                    owned.broke_before = chunk
                 case PauseRefused() | SessionPaused():
                     owned.pausing = None
                 case RewindRefused() | SessionRewound():

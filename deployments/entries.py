@@ -217,6 +217,16 @@ class SessionMoved(_Restored):
     damaged: tuple[int, ...] = Field((), description="Chunks whose snapshots could not be used.")
 
 
+class SessionBroke(_Entry):
+    """The model broke while `chunk` was made or prepared: another generator tries. Where it breaks again the session
+    fails."""
+
+    type: Literal["session.broke"] = "session.broke"
+    chunk: int
+    frame: int
+    media_seconds: float
+
+
 class SessionRewound(_Restored):
     """`prompt` was in force before `restored_chunk`, and is again."""
 
@@ -264,6 +274,7 @@ Fact = (
     | SessionPaused
     | SessionResumed
     | SessionMoved
+    | SessionBroke
     | SessionRewound
     | PauseRefused
     | RewindRefused

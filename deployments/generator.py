@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -16,8 +16,9 @@ from redis.exceptions import RedisError
 from deployments import admission
 from deployments.admission import Capacity, Demand
 from deployments.commands import CommandReader
+from deployments.device_health import DeviceHealth, ModelBroke
 from deployments.ending import Ending, history
-from deployments.entries import SessionEnded, SessionFailed
+from deployments.entries import AnyEntry, SessionBroke, SessionEnded, SessionFailed
 from deployments.fragments import Fragment
 from deployments.leases import RENEW_SECONDS
 from deployments.leaving import Leaver
@@ -30,14 +31,16 @@ from deployments.publishing import Publisher
 from deployments.recorder import Recorder
 from deployments.rewinding import Rewinder
 from deployments.scheduler import Estimate, Start, Wait, decide
-from deployments.session import Session, chunk_frames
+from deployments.session import Session, SessionState, chunk_first_frame, chunk_frames
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
 from deployments.taking import Claim, Taking, left_over, own, stream_of
 from deployments.timeline import KEEP_SECONDS, parse_cursor
+from longlive.errors import SnapshotError
 
 CLOSE_SECONDS = 3.5
 FIRST_DELIVERY_SECONDS = 0.05
 MOVE_AGAIN_SECONDS = 1.0
+BROKE_TWICE = "The model broke twice over the same part of this video; the log says how."
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Generator:
         self._drain = asyncio.Event()
         self._wake = asyncio.Event()
         self._device = ThreadPoolExecutor(1, "device")
+        self._health = DeviceHealth()
         self._ending = Ending(parts.timeline, parts.leases, name)
         self._leaver = Leaver(parts, self._ending, self._on_device, self._drop, self._wake.set)
         self._end = self._leaver.end
@@ -103,7 +107,11 @@ class Generator:
 
     @property
     def _refuses(self) -> bool:
-        return self._closed or self.draining
+        return self._closed or self.draining or self._health.broken
+
+    def check_health(self) -> None:
+        """Raises ModelBroke where no session can go on here: others have them, and it is to be replaced."""
+        self._health.check()
 
     async def run(self) -> None:
         """Serve the sessions until cancelled."""
@@ -129,6 +137,7 @@ class Generator:
                 raise SessionOver(sid, session.status)
             if sid in self._owned or sid in self._taking or session.status.owned != (take_over is not None):
                 raise LeaseHeld(sid, session.owner or self._name)
+            self._health.offered(sid)
             demand = Demand(session.fps, live=session.pace == "live")
             capacity = self._capacity(for_others=take_over is not None)
             if self._refuses or not admission.admits(capacity, self._demands(), demand):
@@ -232,7 +241,7 @@ class Generator:
         return await self._parts.timeline.session(sid)
 
     async def _take(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Owned | None:
-        """None: this replica stops, or nobody wants the session any more; it stays as it was."""
+        """None: it cannot go on here, or nobody wants it any more; it stays as it was."""
         parts, over = self._parts, take_over or TakeOver("", "lost")
         taking.fence = fence = await parts.leases.claim(sid, self._name, dead_owner=over.owner, seen=over.fence)
         claim = Claim(self._name, fence)
@@ -246,6 +255,14 @@ class Generator:
             left = await left_over(parts, session, fence)
         except (LeaseHeld, SessionOver):
             raise
+        except ModelBroke:
+            log.exception("the model broke")
+            self._health.broke(sid)
+            try:
+                await self._state_broke(session, entries, claim)
+            finally:
+                await self._give_back(sid, taking)
+            return None
         except BaseException:
             await self._give_back(sid, taking)
             raise
@@ -257,6 +274,15 @@ class Generator:
         self._wake.set()
         log.info("session taken: %s", session.prompt)
         return owned
+
+    async def _state_broke(self, session: Session, entries: Sequence[AnyEntry], claim: Claim) -> None:
+        """The model broke before the session was owned. Raises SessionOver where it has done so before."""
+        append = self._parts.timeline.append_fact
+        broke = [entry.chunk for entry in entries if isinstance(entry, SessionBroke)]
+        if broke[-1:] == [session.chunks]:
+            await append(session.id, claim.fence, SessionFailed(reason=BROKE_TWICE), owner=claim.owner)
+            raise SessionOver(session.id, SessionState.failed)
+        await append(session.id, claim.fence, _broke(session.chunks, session.fps), owner=claim.owner)
 
     async def _give_back(self, sid: str, taking: Taking) -> None:
         fence, taking.fence = taking.fence, None  # from now on nobody renews it
@@ -296,7 +322,7 @@ class Generator:
         for owned in self._all():
             if owned.over or owned.unpublished:
                 continue
-            if owned.rewinds and not (owned.leaving or owned.still.is_set()):
+            if owned.rewinds and not (owned.leaving or owned.broken or owned.still.is_set()):
                 self._rewinder.rewind(owned)
                 continue
             if owned.moving:
@@ -304,23 +330,28 @@ class Generator:
                 continue
             if not owned.stands:
                 continue
-            if owned.finished:
+            if owned.broken:
+                self._leaver.give_up(owned)
+            elif owned.finished:
                 self._end(owned, SessionEnded(reason="finished"))
             else:
                 self._leaver.pause(owned)
 
     async def _render(self, owned: Owned) -> None:
-        prompt, facts = owned.plan.begin(owned.next_chunk)
+        chunk = owned.next_chunk
+        prompt, facts = owned.plan.begin(chunk)
         for fact in facts:
             owned.recorder.state(fact)
         owned.next_chunk += 1
         self._commands.read_ahead(owned)
         try:
             made = await self._on_device(lambda: owned.make_chunk(prompt, self._parts.clock))
-        except Exception:
+        except ModelBroke:
             log.exception("the model broke")
-            self._end(owned, SessionFailed(reason="The model broke while it made this video; the log says how."))
+            self._health.broke(owned.sid)
+            self._give_up(owned, chunk)
             return
+        self._health.worked()
         owned.served = self._parts.clock()
         for estimate in (self._times.chunk, self._times.usual):
             estimate.observe(made.seconds - made.switch_seconds)
@@ -328,6 +359,15 @@ class Generator:
             self._times.switch.observe(made.switch_seconds)
         if not owned.over:
             self._publisher.publish(owned, made)
+
+    def _give_up(self, owned: Owned, chunk: int) -> None:
+        """The model broke over this chunk: another generator may make it, but nobody tries for ever."""
+        if owned.broke_before == chunk:
+            self._end(owned, SessionFailed(reason=BROKE_TWICE))
+        elif not owned.over:
+            owned.recorder.state(_broke(chunk, owned.video.fps))
+            owned.broken = True
+            self._wake.set()
 
     async def _move_all(self) -> None:
         while True:
@@ -410,4 +450,15 @@ class Generator:
         self._wake.set()
 
     async def _on_device(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._device, work)
+        """Raises SnapshotError, and for all else ModelBroke."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._device, work)
+        except SnapshotError:
+            raise
+        except Exception as error:
+            raise ModelBroke from error
+
+
+def _broke(chunk: int, fps: int) -> SessionBroke:
+    frame = chunk_first_frame(chunk)
+    return SessionBroke(chunk=chunk, frame=frame, media_seconds=frame / fps)

@@ -111,8 +111,9 @@ class GeneratorReplica:
         return self._duty.autoscaling_stats()
 
     def check_health(self) -> None:
-        """Raises if one of the loops has stopped: Serve then replaces the replica."""
+        """Raises if one of the loops has stopped, or the device does not work: Serve then replaces the replica."""
         self._duty.beat()
+        self._generator.check_health()
         for loop in self._loops:
             if loop.done() and not loop.cancelled():
                 loop.result()

@@ -1,4 +1,4 @@
-"""How a session leaves its replica: it ends, or it pauses and any replica can go on with it."""
+"""How a session leaves its replica: it ends, pauses until some replica goes on with it, or another one does at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from deployments.ending import Ending
 from deployments.entries import PauseRefused, SessionEnded, SessionFailed, SessionPaused
@@ -17,10 +19,12 @@ from deployments.parts import OnDevice, Parts
 from deployments.session import chunk_first_frame
 from deployments.snapshot_shelves import SnapshotsAway
 from deployments.snapshots import Snapshots
+from deployments.timeline import KEEP_SECONDS
 
 END_SECONDS = 2.0
 FLUSH_SECONDS = 2.0
 PAUSE_SECONDS = 10.0
+HAND_OVER_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +45,8 @@ class Leaver:
         self._changed = changed
         self._snapshots = Snapshots(parts.media)
         self._recent = parts.recent
+        self._leases = parts.leases
+        self._hand_over = parts.hand_over
         self._leaving: set[asyncio.Task[None]] = set()
 
     def end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
@@ -59,6 +65,14 @@ class Leaver:
         owned.leaving = True
         with about(owned.sid):
             self._start(self._pause(owned))
+
+    def give_up(self, owned: Owned) -> None:
+        """As `pause`, for a session that cannot go on here and may elsewhere."""
+        if owned.leaving:
+            return
+        owned.leaving = True
+        with about(owned.sid):
+            self._start(self._give_up(owned))
 
     async def done(self) -> None:
         """Returns when what was told to leave has left."""
@@ -107,6 +121,23 @@ class Leaver:
         await self._forget_recent(sid, fence)
         if path:
             await self._snapshots.forget_others(path)
+
+    async def _give_up(self, owned: Owned) -> None:
+        """Another generator takes it at once, or when it has lost its lease."""
+        owned.moving = True  # who takes it is about to say so, and its viewers may stay until then
+        if owned.recording is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await owned.recording.flush()
+        await owned.recorder.written()
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._hand_over(owned.sid)
+        except Exception as error:
+            log.warning("nobody else has taken it yet: %r", error)
+            with suppress(RedisError):  # it runs out by itself
+                await self._leases.release(owned.sid, owned.fence, KEEP_SECONDS)
+        self._drop(owned)
 
     async def _forget_recent(self, sid: str, fence: int) -> None:
         """Everything is out, and recorded; but somebody else may have the session by now."""

@@ -86,9 +86,10 @@ class Owned:
     earlier. `starting`: no fragment of it was ever out. `resumed`: the video was paused before. `live`: it is made at
     its frame rate, for viewers; else as fast as the others leave room, for nobody. `max_seconds`: it ends with the
     first chunk that reaches this length. `pausing`: why it shall pause. `moving`: another generator shall take it;
-    `still`: all that was made of it is out. `paused`: it has left, and others may have its lease. `unkept`: why a
-    render that was to be recorded is not. `rewinds`: where it is asked to go back to; `rewinding`: it does. `again`: it
-    is made from its very first chunk on, and what others made of it before is made once more for nobody.
+    `still`: all that was made of it is out. `broken`: the model broke over it here; `broke_before`: the chunk over
+    which it did before. `paused`: it has left, and others may have its lease. `unkept`: why a render that was to be
+    recorded is not. `rewinds`: where it is asked to go back to; `rewinding`: it does. `again`: it is made from its very
+    first chunk on, and what others made of it before is made once more for nobody.
     """
 
     sid: str
@@ -114,6 +115,8 @@ class Owned:
     pausing: PauseReason | None = None
     leaving: bool = False
     moving: bool = False
+    broken: bool = False
+    broke_before: int | None = None
     over: bool = False
     paused: bool = False
     unkept: str = ""
@@ -154,11 +157,15 @@ class Owned:
 
     @property
     def stands(self) -> bool:
-        """Whether its next chunk is not wanted: the video is as long as it shall be, or shall pause.
+        """Whether its next chunk is not wanted: the video is as long as it shall be, or shall pause, or cannot go on.
 
         A session that nobody has seen anything of makes its first chunk first: it cannot pause before it is live.
         """
-        return self.finished or (self.pausing is not None and self.next_chunk >= self.first_chunk + self.starting)
+        return (
+            self.broken
+            or self.finished
+            or (self.pausing is not None and self.next_chunk >= self.first_chunk + self.starting)
+        )
 
     def job(self, now: float, times: Times) -> Job | None:
         """The next chunk; None while there must not be one."""
