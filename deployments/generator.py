@@ -164,6 +164,8 @@ class Generator:
 
         The session's clock runs while somebody is in here.
         """
+        if (taking := self._taking.get(sid)) is not None:
+            await taking.decided.wait()
         owned = self._owned.get(sid)
         if owned is None:
             return
@@ -234,6 +236,7 @@ class Generator:
             owned = await self._take(sid, taking, take_over)
         finally:
             del self._taking[sid]
+            taking.decided.set()
         if owned is None:
             return self._refusal()
         await owned.recorder.settle()
@@ -270,6 +273,7 @@ class Generator:
             await self._give_back(sid, taking)
             return None
         owned = self._owned[sid] = own(parts, session, claim, restored, left, over.cause, self._hold, self._unkept)
+        taking.decided.set()
         self._commands.catch_up(owned, entries)
         self._wake.set()
         log.info("session taken: %s", session.prompt)

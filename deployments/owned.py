@@ -83,13 +83,15 @@ class Owned:
 
     Chunks are media chunks, which rise for ever: `first_chunk` is the first one of this owner, `next_chunk` the first
     that the device has not begun. The stream counts its own, and is `shift` behind after it was rebuilt as it had been
-    earlier. `starting`: no fragment of it was ever out. `resumed`: the video was paused before. `live`: it is made at
-    its frame rate, for viewers; else as fast as the others leave room, for nobody. `max_seconds`: it ends with the
-    first chunk that reaches this length. `pausing`: why it shall pause. `moving`: another generator shall take it;
-    `still`: all that was made of it is out. `broken`: the model broke over it here; `broke_before`: the chunk over
-    which it did before. `paused`: it has left, and others may have its lease. `unkept`: why a render that was to be
-    recorded is not. `rewinds`: where it is asked to go back to; `rewinding`: it does. `again`: it is made from its very
-    first chunk on, and what others made of it before is made once more for nobody.
+    earlier. `starting`: no fragment of it was ever out. `resumed`: the video was paused before. `moved`: another
+    replica had it until now. `live`: it is made at its frame rate, for viewers; else as fast as the others leave room,
+    for nobody. `max_seconds`: it ends with the first chunk that reaches this length. `pausing`: why it shall pause.
+    `moving`: another generator shall take it; `still`: all that was made of it is out. `broken`: the model broke over
+    it here; `broke_before`: the chunk over which it did before. `paused`: it has left, and others may have its lease.
+    `unkept`: why a render that was to be recorded is not. `rewinds`: where it is asked to go back to; `rewinding`: it
+    does. `again`: it is made from its very first chunk on, and what others made of it before is made once more for
+    nobody. `told_applied`: the prompt that the owner before had said its first chunk to follow, which it did not get
+    to.
     """
 
     sid: str
@@ -105,6 +107,7 @@ class Owned:
     live: bool = True
     starting: bool = False
     resumed: bool = False
+    moved: bool = False
     max_seconds: float | None = None
     recording: Recording | None = None
     thumbnails: Thumbnails | None = None
@@ -120,6 +123,7 @@ class Owned:
     over: bool = False
     paused: bool = False
     unkept: str = ""
+    told_applied: str = ""
     again: bool = False
     rewinds: deque[RewindRequested] = field(default_factory=deque)
     rewinding: bool = False
@@ -184,6 +188,7 @@ class Owned:
             now,
             first=self.first_chunk,
             asked=self.asked,
+            playing=self.moved,
             cost=cost,
             delivery=times.delivery.seconds,
             served=self.served,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -45,12 +46,14 @@ class Taking:
     """A session on its way to a replica: it has a slot, and once it has a `fence`, a lease that is to be renewed.
 
     `wanted`: whoever asks, it waits for somebody to take it. `abandoned`: who asked for it to be taken has left.
+    `decided`: it is owned by now, or never will be.
     """
 
     demand: Demand
     wanted: bool = False
     abandoned: bool = False
     fence: int | None = None
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,17 @@ async def stream_of(
     """
     if _is_render(session):
         return Restored(await _replay(parts, entries, on_device), session.chunks)
+    steps = steps_of(entries)
+    prompt = prompt_before(steps, session.chunks)
     if not session.chunks:
-        return Restored(await begin(parts, on_device, session.prompt, session.seed), 0)
-    restored = await restore(parts, on_device, session, session.chunks)
+        return Restored(await begin(parts, on_device, prompt, session.seed), 0)
+    restored = await restore(parts, on_device, session, session.chunks, prompt)
     if restored.chunk != session.chunks and _is_new_fork(session):
         reason = "What it was to go on from is not kept any more. Fork the session again, at a later time."
         await parts.timeline.append_fact(session.id, claim.fence, SessionFailed(reason=reason), owner=claim.owner)
         raise SessionOver(session.id, SessionState.failed)
-    if restored.chunk and prompt_before(steps_of(entries), restored.chunk) != session.prompt:
-        embeddings = await parts.encode_text(session.prompt)
+    if restored.chunk and prompt_before(steps, restored.chunk) != prompt:
+        embeddings = await parts.encode_text(prompt)
         await on_device(partial(restored.stream.switch, embeddings, Recache()))
     return restored
 
@@ -173,6 +178,7 @@ def own(
         live=live,
         starting=session.status in (SessionState.queued, SessionState.starting),
         resumed=session.status is SessionState.paused,
+        moved=session.status is SessionState.live,
         max_seconds=session.max_seconds,
         again=_is_render(session),
         recording=recording,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from generator_rig import MemoryHistory, Rig, owns
+from generator_rig import PATIENCE, FakeVideoStream, MemoryHistory, Rig, owns
 from generator_rig import rig as make_rig
 from redis_store import Store
 
@@ -18,6 +19,7 @@ from deployments.placement import Refusal, TakeOver
 from deployments.recording import recorded
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import Keys, LeaseHeld
+from longlive.snapshot import Snapshot
 
 LOST = TakeOver("r", "lost")
 
@@ -105,6 +107,29 @@ async def test_a_session_is_taken_from_its_dead_owner_only(store: Store, tmp_pat
         with pytest.raises(LeaseHeld):
             await other.take("s", TakeOver("somebody-else", "lost"))
         assert len(await first.watch("s", 5)) == 5
+
+
+async def test_who_comes_while_a_session_is_taken_over_waits_for_its_video(store: Store, tmp_path: Path) -> None:
+    first, second = pair(store, tmp_path)
+    await lose(first)
+    restoring, go_on = threading.Event(), threading.Event()
+    plain = second.restore
+
+    def restore(snapshot: Snapshot) -> FakeVideoStream:
+        restoring.set()
+        go_on.wait(PATIENCE)
+        return plain(snapshot)
+
+    second.restore = restore
+    async with second.running() as generator:
+        taking = asyncio.create_task(generator.take("s", LOST))
+        await asyncio.to_thread(restoring.wait, PATIENCE)
+        watching = asyncio.create_task(second.watch("s", 3))
+        await asyncio.sleep(0.05)
+        assert not watching.done()
+        go_on.set()
+        await taking
+        assert len(await watching) == 3
 
 
 async def test_of_many_who_take_over_one_does(store: Store, tmp_path: Path) -> None:

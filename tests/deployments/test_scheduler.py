@@ -313,6 +313,16 @@ def test_a_session_that_goes_on_after_a_pause_is_restored_at_once_and_disturbs_n
     assert resumed.first_frame_after <= CHUNK_MEDIA
 
 
+@pytest.mark.parametrize("playing", [True, False])
+def test_a_session_that_another_device_has_played_so_far_does_not_wait_for_those_that_have_time(playing: bool) -> None:
+    clock = PlayoutClock(16, 0.0)
+    moved = paced_job(
+        "moved", clock, 7, 5.1, first=7, playing=playing, asked=5.0, cost=0.2, delivery=0.05, served=-math.inf
+    )
+    others = [job(f"s{n}", 5.6 + n / 10, cost=0.2, release=5.0) for n in range(3)]
+    assert decide([moved, *others], now=5.1) == Start("moved" if playing else "s0")
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_admission_takes_plays_at_its_frame_rate(seed: int) -> None:
     rng = random.Random(seed)
