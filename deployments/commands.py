@@ -99,8 +99,13 @@ class CommandReader:
                     receipt = known[entry.prompt_id]
                     if receipt.status.pending:
                         self._accept(owned, entry, said=receipt.chunk)
-                    elif owned.again and receipt.status is PromptStatus.applied:
-                        self._accept(owned, entry.model_copy(update={"at_frame": receipt.frame}), said=receipt.chunk)
+                    elif receipt.status is PromptStatus.applied and receipt.chunk is not None:
+                        uncounted = receipt.chunk >= owned.first_chunk
+                        if owned.again or uncounted:
+                            at = entry.model_copy(update={"at_frame": receipt.frame})
+                            self._accept(owned, at, said=receipt.chunk)
+                        if uncounted:
+                            owned.told_applied = entry.prompt_id
                 case PauseRequested():
                     owned.pausing = None if owned.resumed else "requested"
                 case SessionBroke(chunk=chunk):
@@ -135,8 +140,9 @@ class CommandReader:
                 self._end(owned, SessionEnded(reason="requested"))
 
     def _accept(self, owned: Owned, asked: PromptRequested, said: int | None = None) -> None:
-        if asked.at_frame is None and owned.next_chunk < owned.first_chunk:  # not for what is only made again
-            asked = asked.model_copy(update={"at_frame": chunk_first_frame(owned.first_chunk)})
+        # Not for what is only made again, nor in place of the prompt that was said to have applied.
+        if asked.at_frame is None and owned.next_chunk < (first := owned.first_chunk + bool(owned.told_applied)):
+            asked = asked.model_copy(update={"at_frame": chunk_first_frame(first)})
         self._state(owned, owned.plan.add(asked, owned.next_chunk, said))
         self.read_ahead(owned)
 

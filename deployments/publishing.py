@@ -79,12 +79,14 @@ class Publisher:
             gap = playout.publish(made.first_frame, now)
             if gap < 1 / owned.video.fps:  # nobody sees less than a frame
                 gap = 0.0
+        applied = made.applied(owned.video.fps, late)
+        if applied is not None and applied.prompt_id != owned.told_applied:
+            # Before its chunk counts: whoever takes over from between the two makes that chunk, and knows with which.
+            recorder.state(applied)
         recorder.state(made.record(gap, slack))
         if owned.starting:
             owned.starting = False
             recorder.state(SessionLive())
-        if (applied := made.applied(owned.video.fps, late)) is not None:
-            recorder.state(applied)
         if gap and not owned.stalled:  # every chunk counts its own; the timeline has one entry for a run of them
             recorder.state(Stalled(chunk=made.chunk, gap_ms=math.ceil(gap * 1000)))
         owned.stalled = gap > 0

@@ -39,10 +39,10 @@ async def begin(parts: Parts, on_device: OnDevice, prompt: str, seed: int, *, ag
     return stream
 
 
-async def restore(parts: Parts, on_device: OnDevice, session: Session, before: int) -> Restored:
+async def restore(parts: Parts, on_device: OnDevice, session: Session, before: int, prompt: str) -> Restored:
     """The session's video as it was before media chunk `before`, or else as late before that as is known.
 
-    Where nothing is, it begins anew under the newest prompt. Raises what the stores and the text encoder do.
+    Where nothing is, it begins anew under `prompt`. Raises what the stores and the text encoder do.
     """
     damaged: list[int] = []
     async for chunk, snapshot in _newest_first(parts, session, before):
@@ -54,7 +54,7 @@ async def restore(parts: Parts, on_device: OnDevice, session: Session, before: i
             log.warning("not restored before chunk %d: %s", chunk, error)
         damaged.append(chunk)
     log.warning("the video begins anew: no snapshot is left")
-    return Restored(await begin(parts, on_device, session.prompt, session.seed, again=True), 0, tuple(damaged))
+    return Restored(await begin(parts, on_device, prompt, session.seed, again=True), 0, tuple(damaged))
 
 
 def _seeded(session: Session, snapshot: Snapshot) -> Snapshot:

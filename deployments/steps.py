@@ -8,6 +8,8 @@ from deployments.entries import (
     AnyEntry,
     BeginStep,
     PromptApplied,
+    PromptCancelled,
+    PromptRefused,
     PromptRequested,
     PromptStep,
     RestoreStep,
@@ -25,8 +27,12 @@ def steps_of(entries: Iterable[AnyEntry]) -> tuple[Step, ...]:
 
     A render is made anew from its first chunk where it is interrupted, so that it is rebuilt only where the original
     was: it has its own prompts, and the other steps of its past.
+
+    That a prompt applied is said before its chunk counts. Who takes over from there rebuilds the video for that chunk
+    without the prompt, and then has it apply, or says that it does not after all.
     """
     steps: list[Step] = []
+    applied: dict[str, Step] = {}
     blends: dict[str, float | None] = {}
     render = False
     for entry in entries:
@@ -38,12 +44,15 @@ def steps_of(entries: Iterable[AnyEntry]) -> tuple[Step, ...]:
                 blends[entry.prompt_id] = entry.blend_seconds
             case PromptApplied(chunk=chunk, text=text, mode=mode):
                 blend = blends.get(entry.prompt_id)
-                steps.append(PromptStep(chunk=chunk, text=text, mode=mode, blend_seconds=blend))
+                applied[entry.prompt_id] = PromptStep(chunk=chunk, text=text, mode=mode, blend_seconds=blend)
+                steps.append(applied[entry.prompt_id])
+            case PromptRefused(prompt_id=prompt_id) | PromptCancelled(prompt_id=prompt_id) if prompt_id in applied:
+                steps.remove(applied.pop(prompt_id))
             case SessionMoved() | SessionResumed() | SessionRewound() if entry.chunk and not render:
                 restored = entry.chunk if entry.restored_chunk is None else entry.restored_chunk
-                text = entry.prompt if isinstance(entry, SessionRewound) else steps[-1].text
+                text = entry.prompt if isinstance(entry, SessionRewound) else prompt_before(steps, entry.chunk)
                 steps.append(RestoreStep(chunk=entry.chunk, restored_chunk=restored, text=text))
-    return tuple(sorted(steps, key=_place)) if render else tuple(steps)
+    return tuple(sorted(steps, key=_place))
 
 
 def steps_before(steps: Sequence[Step], chunk: int) -> tuple[Step, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from generator_rig import MemoryHistory, TinyRig, tiny_rig
+from redis.exceptions import ConnectionError
 from redis_store import Store
 
 from deployments.api.copies import render_of
@@ -15,7 +17,10 @@ from deployments.api.models import RenderSession
 from deployments.entries import (
     AnyEntry,
     BeginStep,
+    Chunk,
     EndRequested,
+    Fact,
+    Mode,
     Parent,
     PauseRequested,
     PromptApplied,
@@ -29,8 +34,11 @@ from deployments.entries import (
     SessionRewound,
 )
 from deployments.placement import TakeOver
+from deployments.redis_server import RedisServer
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.steps import prompt_before, steps_before, steps_of
+from deployments.store import connect
+from deployments.timeline import Timeline
 from longlive.model import Model
 from longlive.pipeline import load_model
 from longlive.stream import VideoStream
@@ -178,3 +186,63 @@ def fork_of(entries: list[AnyEntry], chunk: int, seed: int) -> SessionCreated:
     steps = steps_of(entries)
     parent = Parent(session="p", frame=chunk_first_frame(chunk), relation="fork")
     return created(prompt=prompt_before(steps, chunk), seed=seed, parent=parent, past=steps_before(steps, chunk))
+
+
+class DyingTimeline(Timeline):
+    """Takes nothing any more from chunk `at` on: neither that its prompt applied, if `early`, nor that it was made."""
+
+    at, early = 0, False
+    dead = False
+
+    async def append_fact(self, sid: str, fence: int, fact: Fact, *args: Any, **how: Any) -> str:
+        self.dead |= self.early and isinstance(fact, PromptApplied)
+        self._live()
+        return await super().append_fact(sid, fence, fact, *args, **how)
+
+    async def append_chunk(self, sid: str, fence: int, chunk: Chunk, *args: Any, **how: Any) -> str:
+        self.dead |= chunk.chunk >= self.at
+        self._live()
+        return await super().append_chunk(sid, fence, chunk, *args, **how)
+
+    def _live(self) -> None:
+        if self.dead:
+            raise ConnectionError("the owner has died")
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("at", "mode", "missing"), [(0, "cut", 0), (3, "blend", 0), (3, "cut", 1), (3, "keep", 9)])
+async def test_a_prompt_over_which_its_owner_died_is_followed_once_and_from_the_same_chunk(
+    redis_server: RedisServer,
+    store: Store,
+    tmp_path: Path,
+    model: Model,
+    at: int,
+    mode: Mode,
+    missing: int,
+    early: bool,
+) -> None:
+    first, second = two_rigs(store, tmp_path, model)
+    asked = PromptRequested(prompt_id="1", text=RAIN, at_frame=chunk_first_frame(at), mode=mode)
+    async with connect(redis_server.url, blocking=True) as blocking:
+        dying = DyingTimeline(store.redis, blocking)
+        dying.at, dying.early = at, early
+        first.store = replace(store, timeline=dying)
+        async with first.running():
+            await first.begin("s", asked, prompt=FIELD)
+            await until_seen(first, "s", at)
+    assert (await store.timeline.session("s")).chunks == at
+    for chunk in range(at + 1, at - missing, -1):
+        first.history.kept.get("s", {}).pop(chunk, None)
+    if not early:  # else it is the one to apply, for nobody has seen the other
+        await store.timeline.append_command("s", PromptRequested(prompt_id="2", text=NIGHT))
+    async with second.running():
+        await second.generator.take("s", TakeOver("r", "lost"))
+        await until_seen(second, "s", at + 3)
+        await second.ask("s", EndRequested())
+        made = await second.over("s")
+    applied = [(fact.prompt_id, fact.chunk) for fact in await second.all_of(PromptApplied, "s")]
+    assert applied == [("1", at)] + [("2", at + 1)] * (not early)
+    assert made.waiting_prompts == 0
+    seen = {chunk: (first if chunk < at else second).made[chunk] for chunk in range(made.chunks)}
+    _, frames = await render(store, tmp_path, model, "s")
+    assert same(seen, frames) == []

@@ -9,6 +9,7 @@ from deployments.entries import (
     BeginStep,
     Parent,
     PromptApplied,
+    PromptRefused,
     PromptRequested,
     PromptStep,
     RestoreStep,
@@ -103,3 +104,10 @@ def test_a_render_has_the_steps_of_its_past_however_often_it_was_interrupted() -
         *prompt("2", 11, "snow"),
     ]
     assert steps_of(entries) == (*past, PromptStep(chunk=11, text="snow"))
+
+
+def test_a_prompt_whose_chunk_the_next_owner_makes_applies_to_what_that_one_rebuilds() -> None:
+    entries = [created(), *prompt("1", 3, "rain", mode="cut"), SessionMoved(**where(3), cause="lost")]
+    restored = RestoreStep(chunk=3, restored_chunk=3, text="a ball")
+    assert steps_of(entries) == (BEGIN, restored, PromptStep(chunk=3, text="rain", mode="cut"))
+    assert steps_of([*entries, PromptRefused(prompt_id="1", reason="not read")]) == (BEGIN, restored)
