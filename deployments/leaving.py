@@ -93,16 +93,21 @@ class Leaver:
         await self._forget_recent(owned.sid, owned.fence)
 
     async def _pause(self, owned: Owned) -> None:
-        reason = owned.pausing or "requested"
+        reason, path = owned.pausing or "requested", ""
         try:
-            path = await self._put_by(owned)
+            async with asyncio.timeout(PAUSE_SECONDS):
+                path = await self._put_by(owned)
+                if owned.recording is not None:
+                    await owned.recording.flush()
         except Exception as error:
-            log.warning("the video could not be put by", exc_info=True)
+            log.warning("the video could not be put by%s", " whole" if path else "", exc_info=True)
             if reason == "requested":
                 said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
                 self._refuse(owned, said)
+                if path:
+                    await self._snapshots.forget(path)
                 return
-            path = ""  # it goes on from the history, if at all
+            # It goes on from what there is: its snapshot, or the history, if at all.
         if owned.over:
             return
         owned.over = owned.paused = True
@@ -152,13 +157,9 @@ class Leaver:
         self._changed()
 
     async def _put_by(self, owned: Owned) -> str:
-        """Have all stored that the video goes on from; gives the snapshot's name."""
-        async with asyncio.timeout(PAUSE_SECONDS):
-            data = await self._on_device(owned.pack)
-            path = await self._snapshots.save(owned.sid, owned.fence, owned.next_chunk, data)
-            if owned.recording is not None:
-                await owned.recording.flush()
-            return path
+        """Have stored what the video goes on from; gives the snapshot's name."""
+        data = await self._on_device(owned.pack)
+        return await self._snapshots.save(owned.sid, owned.fence, owned.next_chunk, data)
 
     def _start(self, leaving: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(leaving)

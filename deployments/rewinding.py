@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from deployments.ending import history
 from deployments.entries import RewindRefused, RewindRequested, SessionRewound
 from deployments.logs import about
 from deployments.owned import Owned
-from deployments.parts import OnDevice, Parts
+from deployments.parts import OnDevice, Parts, Stream
 from deployments.restoring import begin
 from deployments.session import chunk_first_frame, chunk_holding
 from deployments.steps import prompt_before, seed_of, steps_of
+from longlive.snapshot import Snapshot
 
 REWIND_SECONDS = 10.0
 log = logging.getLogger(__name__)
@@ -22,6 +24,17 @@ log = logging.getLogger(__name__)
 
 class Refused(Exception):
     """Its text is for people."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The video as it was before `chunk`, and the prompt that was in force. `present` is what it is now."""
+
+    chunk: int
+    stream: Stream
+    snapshot: Snapshot
+    prompt: str
+    present: Snapshot
 
 
 class Rewinder:
@@ -48,7 +61,8 @@ class Rewinder:
         with about(owned.sid):
             try:
                 async with asyncio.timeout(REWIND_SECONDS):
-                    await self._rewind(owned, asked)
+                    earlier = await self._fetch(owned, asked)
+                await self._go_back(owned, earlier)
             except Refused as refused:
                 reason = str(refused)
             except Exception:
@@ -60,38 +74,51 @@ class Rewinder:
         owned.rewinding = False
         self._changed()
 
-    async def _rewind(self, owned: Owned, asked: RewindRequested) -> None:
-        """Raises Refused, and what the stores and the text encoder do: then the video is as it was."""
-        chunk, wanted = owned.next_chunk, chunk_holding(asked.to_frame)
-        if wanted >= chunk:
+    async def _fetch(self, owned: Owned, asked: RewindRequested) -> Earlier:
+        """Raises Refused, and what the stores and the text encoder do: the video is as it was."""
+        wanted = chunk_holding(asked.to_frame)
+        if wanted >= owned.next_chunk:
             raise Refused(f"The video has no frame {asked.to_frame}.")
         await owned.recorder.settle()  # or the newest prompt might not be known
         steps = steps_of(await history(self._parts.timeline, owned.sid))
         seed = seed_of(steps)
         if wanted == 0:
-            restored_chunk = 0
+            chunk = 0
             stream = await begin(self._parts, self._on_device, steps[0].text, seed, again=True)
             snapshot = await self._on_device(stream.snapshot)
         else:
             found = await self._parts.history.newest(owned.sid, wanted)
             if found is None:
                 raise Refused("What the video was so long ago is not kept any more.")
-            restored_chunk, snapshot = found.chunk, found.snapshot.fork(seed)
+            chunk, snapshot = found.chunk, found.snapshot.fork(seed)
             stream = await self._on_device(partial(self._parts.restore_stream, snapshot))
+        present = await self._on_device(owned.stream.snapshot)
+        return Earlier(chunk, stream, snapshot, prompt_before(steps, chunk), present)
+
+    async def _go_back(self, owned: Owned, earlier: Earlier) -> None:
+        """Raises Refused: the video is as it was."""
+        chunk = owned.next_chunk
+        # Before anybody hears of it: whoever takes the session over goes on from here too, or does all this again.
+        self._store(owned, earlier.snapshot)
+        if not await owned.keeper.stored(chunk):
+            self._store(owned, earlier.present)  # in case the other one is, later
+            raise Refused("It could not go on elsewhere from there: what it was cannot be stored. Try again later.")
         if owned.over:
             return
-        owned.go_on_with(stream)
-        # Before anybody hears of it: whoever takes the session over goes on from here too, or does all this again.
-        owned.keeper.add(chunk, lambda: owned.writer.add(chunk, snapshot))
-        await owned.keeper.stored(chunk)
-        frame, prompt = chunk_first_frame(chunk), prompt_before(steps, restored_chunk)
-        log.info("rewound before frame %d to before chunk %d", frame, restored_chunk)
+        # What has happened is stated at once: nobody shall hear that it was refused.
+        owned.go_on_with(earlier.stream)
+        frame = chunk_first_frame(chunk)
+        log.info("rewound before frame %d to before chunk %d", frame, earlier.chunk)
         owned.recorder.state(
             SessionRewound(
                 chunk=chunk,
                 frame=frame,
                 media_seconds=frame / owned.video.fps,
-                restored_chunk=restored_chunk,
-                prompt=prompt,
+                restored_chunk=earlier.chunk,
+                prompt=earlier.prompt,
             )
         )
+
+    def _store(self, owned: Owned, snapshot: Snapshot) -> None:
+        chunk = owned.next_chunk
+        owned.keeper.add(chunk, lambda: owned.writer.add(chunk, snapshot))

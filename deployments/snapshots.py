@@ -27,6 +27,13 @@ class Snapshots:
     async def load(self, path: str) -> bytes:
         return await self._store.read(path)
 
+    async def forget(self, path: str) -> None:
+        """Delete one that nobody will ask for. A store that does not is no reason to stop."""
+        try:
+            await self._store.delete(path)
+        except MediaError as error:
+            log.warning("a snapshot stays: %s", error)
+
     async def forget_others(self, path: str) -> None:
         """Delete the session's earlier ones; whoever is late deletes none that a later owner has saved.
 

@@ -216,6 +216,33 @@ async def test_a_store_that_takes_no_snapshot_refuses_the_pause_and_the_video_go
         assert await pause(rig)
 
 
+@pytest.mark.parametrize("unwatched_seconds", [1e6, 0.3])
+async def test_a_recording_that_is_late_costs_no_snapshot_and_leaves_none_that_nobody_needs(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unwatched_seconds: float
+) -> None:
+    class SlowRecordings(MediaStore):
+        async def write(self, path: str, data: bytes) -> None:
+            if "/snapshots/" not in path:
+                await asyncio.Event().wait()
+            await super().write(path, data)
+
+    monkeypatch.setattr("deployments.leaving.PAUSE_SECONDS", 0.5)
+    media = SlowRecordings(str(tmp_path))
+    rig = Rig(store, media, unwatched_seconds=unwatched_seconds)
+    async with rig.running():
+        await rig.begin("s", record=True)
+        await rig.watch("s", 2)
+        if unwatched_seconds < 1:
+            paused = await rig.next_of(SessionPaused, "s")
+            assert paused.snapshot == f"s/snapshots/1-{paused.chunk}"
+            assert await media.names("s/snapshots") == [f"1-{paused.chunk}"]
+        else:
+            await rig.ask("s", PauseRequested())
+            assert "in time" in (await rig.next_of(PauseRefused, "s")).reason
+            while await media.names("s/snapshots"):  # noqa: ASYNC110  (a folder has no event)
+                await asyncio.sleep(0.01)
+
+
 async def test_a_session_ended_while_it_pauses_has_ended(store: Store, tmp_path: Path) -> None:
     writing, go_on = asyncio.Event(), asyncio.Event()
 

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from generator_rig import Rig
+from generator_rig import FoundInMemory, MemoryHistory, MemoryWriter, Rig
 from generator_rig import rig as make_rig
 from redis_store import Store
 
@@ -22,6 +22,7 @@ from deployments.entries import (
 )
 from deployments.placement import TakeOver
 from deployments.session import chunk_first_frame
+from longlive.snapshot import Snapshot
 
 RAIN = PromptRequested(prompt_id="1", text="rain", at_frame=chunk_first_frame(3))
 
@@ -85,6 +86,58 @@ async def test_what_cannot_be_is_refused_and_the_video_goes_on(rig: Rig) -> None
         await rig.until_chunks("s", made + 1)
         watching.cancel()
     assert await rig.all_of(SessionRewound, "s") == []
+
+
+class SlowWriter(MemoryWriter):
+    """Stores what is to be gone back to only after 0.2 s; or not, and what was there comes back later."""
+
+    async def add(self, chunk: int, snapshot: Snapshot) -> None:
+        if snapshot.head.chunk < chunk:
+            await asyncio.sleep(0.2)
+            if self.history.away:
+                raise ConnectionError("the history is away")
+        self.history.kept.setdefault(self.sid, {})[chunk] = snapshot
+
+
+class SlowHistory(MemoryHistory):
+    """It can be read in any case."""
+
+    def writer(self, sid: str, fence: int) -> SlowWriter:
+        return SlowWriter(self, sid)
+
+    async def newest(self, sid: str, at_most: int) -> FoundInMemory | None:
+        away, self.away = self.away, False
+        try:
+            return await super().newest(sid, at_most)
+        finally:
+            self.away = away
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_what_has_happened_is_told_and_what_nobody_could_take_over_does_not(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    rig = make_rig(store, tmp_path, history=SlowHistory())
+    async with rig.running():
+        await rig.begin("s", RAIN)
+        await rig.watch("s", 5)
+        made = await rig.idle("s")
+        monkeypatch.setattr("deployments.rewinding.REWIND_SECONDS", 0.1)
+        rig.history.away = away
+        await rig.ask("s", RewindRequested(to_frame=20))
+        if away:
+            assert "cannot be stored" in (await rig.next_of(RewindRefused, "s")).reason
+        else:
+            assert (await rig.next_of(SessionRewound, "s")).chunk == made
+        rig.history.away = False
+        async for shown in rig.generator.watch("s"):
+            if shown[-1].chunk >= made:
+                break
+        kept = rig.history.kept["s"][made]
+    assert [fragment.data[0] for fragment in shown if fragment.chunk >= made][:1] == [2 if away else 1]
+    assert kept is not None
+    assert kept.head.chunk == (made if away else 1)
+    assert len(await rig.all_of(RewindRefused, "s")) == away
 
 
 async def test_who_takes_it_over_does_what_was_still_asked(rig: Rig, store: Store, tmp_path: Path) -> None:
