@@ -83,14 +83,6 @@ class SnapshotHistory:
                 damaged.append(place.chunk)
         return None
 
-    async def at(self, sid: str, chunk: int) -> Snapshot:
-        """Of before this media chunk. Raises NoSuchSnapshot, also for one that is damaged."""
-        try:
-            return await self._load(sid, await self._place(sid, chunk))
-        except SnapshotError as error:
-            log.warning("the snapshot before chunk %d cannot be used: %s", chunk, error)
-            raise NoSuchSnapshot(sid, chunk) from error
-
     async def chunks(self, sid: str) -> list[int]:
         """Those before which there is a snapshot, in order."""
         return [place.chunk for place in await self._places(sid)]
@@ -106,6 +98,10 @@ class SnapshotHistory:
         names = {_part(place.fence, name): _part(copied.fence, name) for name in needs} | {place.name: copied.name}
         if not await self._shelf.copy(sid, to_sid, names):
             raise NoSuchSnapshot(sid, chunk)
+
+    async def put(self, sid: str, chunk: int, data: bytes) -> None:
+        """Have a session that is new go on from a whole snapshot, as bytes, before this media chunk."""
+        await self._shelf.change(sid, {Place(0, chunk).name: _without_parts(data)}, ())
 
     async def forget(self, sid: str) -> None:
         """Repeatable."""
@@ -295,6 +291,11 @@ def _record(snapshot: Snapshot) -> bytes:
     """A head, behind the names of its parts: these can be read without torch."""
     names = b"".join(bytes.fromhex(name) for name in sorted(snapshot.parts))
     return len(snapshot.parts).to_bytes(2) + names + snapshot.pack(known=snapshot.parts)
+
+
+def _without_parts(data: bytes) -> bytes:
+    """A whole snapshot as a head that needs no parts."""
+    return (0).to_bytes(2) + data
 
 
 def _opened(record: bytes | None) -> tuple[list[str], bytes]:

@@ -16,17 +16,19 @@ from deployments.api.warn import warnings_of
 from deployments.ending import history
 from deployments.entries import Parent, PromptRequested, PromptStep, SessionCreated, Step
 from deployments.logs import about
+from deployments.media_store import NoSuchMedia
 from deployments.session import Session, chunk_first_frame
 from deployments.snapshot_history import NoSuchSnapshot
+from deployments.snapshots import Snapshots, chunk_of
 from deployments.steps import prompt_before, seed_of, steps_before, steps_of
 
 
 async def fork(services: Services, sid: str, ask: ForkSession) -> CreatedSession:
-    """Raises NoSuchSession, OtherModel, InTheFuture, Forgotten, SnapshotsAway, and what `start` does."""
+    """Raises NoSuchSession, OtherModel, InTheFuture, Forgotten, SnapshotsAway, StoreUnavailable, and as `start` does."""
     with about(sid):
         session = await _of_our_model(services, sid)
         frame = None if ask.at == "now" else frame_at(ask.at, session.fps)
-        chunk = await chunk_to_go_on_from(services.history, session, frame)
+        chunk = await chunk_to_go_on_from(services.history, session, frame, put_by=True)
         steps = steps_of(await history(services.timeline, sid))
         past = steps_before(steps, chunk)
         script = await _new_prompt(services, ask, session.fps)
@@ -41,11 +43,8 @@ async def fork(services: Services, sid: str, ask: ForkSession) -> CreatedSession
             past=past if chunk else (),
             **_same(session),
         )
-        prepare = partial(services.history.copy, sid, chunk) if chunk else None
-        try:
-            return await start(services, created, script, queue=ask.queue, prepare=prepare)
-        except NoSuchSnapshot:  # it was there a moment ago
-            raise Forgotten(None) from None
+        prepare = partial(_copy, services, session, chunk) if chunk else None
+        return await start(services, created, script, queue=ask.queue, prepare=prepare)
 
 
 async def render(services: Services, sid: str, ask: RenderSession) -> CreatedSession:
@@ -84,6 +83,20 @@ async def _of_our_model(services: Services, sid: str) -> Session:
     if (has := (await services.model()).name) != session.model:
         raise OtherModel(session.model, has)
     return session
+
+
+async def _copy(services: Services, session: Session, chunk: int, to_sid: str) -> None:
+    """Have a new session go on from what this one was before `chunk`. Raises Forgotten: it was there a moment ago."""
+    try:
+        await services.history.copy(session.id, chunk, to_sid)
+    except NoSuchSnapshot:
+        if not session.snapshot or chunk_of(session.snapshot) != chunk:
+            raise Forgotten(None) from None
+        try:
+            data = await Snapshots(services.media).load(session.snapshot)
+        except NoSuchMedia:
+            raise Forgotten(None) from None
+        await services.history.put(to_sid, chunk, data)
 
 
 def _same(session: Session) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from deployments.logs import about
 from deployments.model_view import ModelView
 from deployments.pool import PoolFull
 from deployments.session import Session, SessionState
+from deployments.snapshot_shelves import SnapshotsAway
 from deployments.store import NoSuchSession
 
 SEEDS = 2**31
@@ -102,10 +103,10 @@ async def _start(
         others_wait = await services.waiting.anyone_waiting(created.pace)
         if others_wait and not queue:
             raise PoolFull(WAITING_RETRY_SECONDS)
-        if prepare is not None:
-            await prepare(sid)
-        await services.timeline.create(sid, created, script)
         try:
+            if prepare is not None:
+                await prepare(sid)
+            await services.timeline.create(sid, created, script)
             if not others_wait:
                 with suppress(*([PoolFull] if queue else [])):
                     return await services.generators.take(sid)
@@ -114,20 +115,24 @@ async def _start(
             await services.waiting.enter(sid, created.pace)
             return await services.timeline.session(sid)
         except BaseException:
-            await _forget(services, sid, created.pace)
+            if await _forget(services, sid, created.pace) and prepare is not None:
+                with suppress(SnapshotsAway):  # it is forgotten after a day
+                    await services.history.forget(sid)
             raise
 
 
-async def _forget(services: Services, sid: str, pace: Pace) -> None:
-    """Nobody was told of it: it never was, or if a generator has begun it all the same, it ends."""
+async def _forget(services: Services, sid: str, pace: Pace) -> bool:
+    """Nobody was told of it: it never was, or if a generator has begun it all the same (False), it ends."""
     try:
         await services.waiting.leave(sid, pace)
         session = await services.timeline.session(sid)
-        if session.status is SessionState.queued:
-            await services.timeline.forget(sid)
-        else:
+        if session.status is not SessionState.queued:
             await steer.end(services, session)
+            return False
+        await services.timeline.forget(sid)
     except NoSuchSession:
         pass
     except RedisError as error:
         log.warning("not forgotten yet: %s", error)  # it expires by itself
+        return False
+    return True

@@ -8,6 +8,7 @@ from deployments.api.models import AtFrame, AtSeconds
 from deployments.api.refusals import Forgotten, InTheFuture
 from deployments.session import Session, chunk_first_frame, chunk_holding
 from deployments.snapshot_history import SnapshotHistory
+from deployments.snapshots import chunk_of
 
 _ROUNDING = 1e-6
 
@@ -17,8 +18,11 @@ def frame_at(at: AtSeconds | AtFrame, fps: int) -> int:
     return at.frame if isinstance(at, AtFrame) else math.floor(at.seconds * fps + _ROUNDING)
 
 
-async def chunk_to_go_on_from(history: SnapshotHistory, session: Session, frame: int | None) -> int:
-    """The chunk that holds `frame` (None: the next one to come), or the one before it that is kept.
+async def chunk_to_go_on_from(
+    history: SnapshotHistory, session: Session, frame: int | None, *, put_by: bool = False
+) -> int:
+    """The chunk that holds `frame` (None: the next one to come), or the one before it that is kept; with `put_by` also
+    by a pause, which outlives the history.
 
     0: its very first, which can be made anew at any time. Raises InTheFuture, Forgotten, SnapshotsAway.
     """
@@ -27,7 +31,8 @@ async def chunk_to_go_on_from(history: SnapshotHistory, session: Session, frame:
     wanted = session.chunks if frame is None else chunk_holding(frame)
     if not wanted:
         return 0
-    kept = [chunk for chunk in await history.chunks(session.id) if chunk <= session.chunks]
+    known = {*await history.chunks(session.id), *([chunk_of(session.snapshot)] if put_by and session.snapshot else [])}
+    kept = sorted(chunk for chunk in known if 0 < chunk <= session.chunks)
     if found := [chunk for chunk in kept if chunk <= wanted]:
         return found[-1]
     raise Forgotten(chunk_first_frame(kept[0]) / session.fps if kept else None)

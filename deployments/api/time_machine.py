@@ -14,6 +14,7 @@ from deployments.api.refusals import Forgotten, InTheFuture, NothingMade, NotLiv
 from deployments.api.security import Token
 from deployments.api.services import Services
 from deployments.calls import PartDown
+from deployments.media_store import StoreUnavailable
 from deployments.pool import PoolFull
 from deployments.snapshot_shelves import SnapshotsAway
 from deployments.steering import TokenMissing, TokenWrong
@@ -49,7 +50,7 @@ def routes(services: Services) -> APIRouter:
     @api.post(
         "/fork",
         status_code=HTTPStatus.CREATED,
-        responses={**_CREATED, **problems(*_STARTING, InTheFuture, Forgotten, SnapshotsAway)},
+        responses={**_CREATED, **problems(*_STARTING, InTheFuture, Forgotten, SnapshotsAway, StoreUnavailable)},
     )
     async def fork(sid: str, ask: ForkSession, response: Response) -> CreatedSession:
         """Start another video, which goes on from what this one was at some time; this one stays as it is.

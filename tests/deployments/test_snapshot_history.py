@@ -100,11 +100,18 @@ async def newest_part(shelf: Shelf, snapshots: list[Snapshot], chunk: int) -> st
     return name
 
 
+async def at(history: SnapshotHistory, sid: str, chunk: int) -> Snapshot:
+    found = await history.newest(sid, chunk)
+    if found is None or found.chunk != chunk:
+        raise NoSuchSnapshot(sid, chunk)
+    return found.snapshot
+
+
 async def test_every_snapshot_comes_back_as_it_was(history: SnapshotHistory, snapshots: list[Snapshot]) -> None:
     await fill(history, snapshots, range(16))
     assert await history.chunks("s1") == [*range(16)]
     for chunk in range(16):
-        assert (await history.at("s1", chunk)).pack() == snapshots[chunk].pack()
+        assert (await at(history, "s1", chunk)).pack() == snapshots[chunk].pack()
     for at_most, expected in ((99, 15), (15, 15), (7, 7)):
         found = await history.newest("s1", at_most)
         assert found is not None
@@ -117,7 +124,7 @@ async def test_what_never_was_is_not_there(history: SnapshotHistory, snapshots: 
     assert await history.chunks("s1") == []
     await fill(history, snapshots, range(5, 7))
     assert await history.newest("s1", 4) is None
-    for use in (history.at("s1", 4), history.copy("s1", 9, "s2"), history.at("s2", 5)):
+    for use in (at(history, "s1", 4), history.copy("s1", 9, "s2"), at(history, "s2", 5)):
         with pytest.raises(NoSuchSnapshot, match="take a later time"):
             await use
 
@@ -141,7 +148,7 @@ async def test_a_damaged_head_is_skipped_and_named(
     assert (found.chunk, found.damaged) == (8, (9,))
     assert found.snapshot.pack() == snapshots[8].pack()
     with pytest.raises(NoSuchSnapshot):
-        await history.at("s1", 9)
+        await at(history, "s1", 9)
 
 
 @pytest.mark.parametrize("change", [flip(0.0), flip(0.2), flip(0.6), flip(1.0), cut, bytearray.clear])
@@ -182,12 +189,24 @@ async def test_a_copy_outlives_its_origin(shelf: Shelf, history: SnapshotHistory
     await history.forget("s1")
     assert await shelf.sizes("s1") == {}
     assert await history.chunks("s2") == [7]
-    assert (await history.at("s2", 7)).pack() == snapshots[7].pack()
+    assert (await at(history, "s2", 7)).pack() == snapshots[7].pack()
     await history.writer("s2", 1).add(8, replace(snapshots[8], head=replace(snapshots[8].head, seed=5)))
     assert await history.chunks("s2") == [7, 8]
     found = await history.newest("s2", 8)
     assert found is not None
     assert found.snapshot.head.seed == 5
+
+
+async def test_a_whole_snapshot_is_put_there_as_bytes_and_gone_on_from(
+    history: SnapshotHistory, snapshots: list[Snapshot]
+) -> None:
+    await history.put("s1", 7, snapshots[7].pack())
+    assert await history.chunks("s1") == [7]
+    assert (await at(history, "s1", 7)).pack() == snapshots[7].pack()
+    await history.copy("s1", 7, "s2")
+    assert (await at(history, "s2", 7)).pack() == snapshots[7].pack()
+    await history.writer("s1", 1).add(8, snapshots[8])
+    assert await history.chunks("s1") == [7, 8]
 
 
 async def test_a_zombie_s_snapshots_count_for_nothing_and_harm_none(
@@ -198,7 +217,7 @@ async def test_a_zombie_s_snapshots_count_for_nothing_and_harm_none(
         await zombie.add(chunk, snapshots[chunk])
     await owner.add(4, snapshots[14])
     assert await history.chunks("s1") == [0, 1, 2, 3, 4]
-    assert (await history.at("s1", 4)).pack() == snapshots[14].pack()
+    assert (await at(history, "s1", 4)).pack() == snapshots[14].pack()
     with suppress(Fenced):  # where a writer is told what is there after each change
         await zombie.add(6, snapshots[6])
     found = await history.newest("s1", 99)
@@ -208,7 +227,7 @@ async def test_a_zombie_s_snapshots_count_for_nothing_and_harm_none(
         await history.writer("s1", 2).add(5, snapshots[5])
     await owner.add(5, snapshots[15])
     assert await history.chunks("s1") == [0, 1, 2, 3, 4, 5]
-    assert (await history.at("s1", 5)).pack() == snapshots[15].pack()
+    assert (await at(history, "s1", 5)).pack() == snapshots[15].pack()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +261,7 @@ async def test_beyond_the_cap_the_oldest_go_with_the_parts_that_no_other_needs(
     needed = {f"part-1-{name}" for chunk in kept for name in snapshots[chunk].parts}
     assert sizes.keys() == needed | {f"head-1-{chunk}" for chunk in kept}
     for chunk in kept:
-        assert (await history.at("s1", chunk)).pack() == snapshots[chunk].pack()
+        assert (await at(history, "s1", chunk)).pack() == snapshots[chunk].pack()
 
 
 async def test_the_newest_are_kept_whatever_the_cap(shelf: Shelf, snapshots: list[Snapshot]) -> None:
@@ -253,7 +272,7 @@ async def test_the_newest_are_kept_whatever_the_cap(shelf: Shelf, snapshots: lis
     await fill(history, snapshots, range(14, 16), fence=3)
     assert (await history.chunks("s1"))[-1] == 15
     for chunk in await history.chunks("s1"):
-        assert (await history.at("s1", chunk)).pack() == snapshots[chunk].pack()
+        assert (await at(history, "s1", chunk)).pack() == snapshots[chunk].pack()
 
 
 async def test_a_later_owner_drops_what_earlier_ones_have_left(
@@ -276,7 +295,7 @@ async def test_what_was_done_twice_is_there_once(
     writer = history.writer("s1", 1)
     await writer.add(3, snapshots[3])
     await writer.add(3, snapshots[13])
-    assert (await history.at("s1", 3)).pack() == snapshots[13].pack()
+    assert (await at(history, "s1", 3)).pack() == snapshots[13].pack()
     small = SnapshotHistory(shelf, 1).writer("s1", 1)
     for chunk in range(4, 12):
         await small.add(chunk, snapshots[chunk])
@@ -288,7 +307,7 @@ async def test_after_a_rewind_parts_that_were_dropped_are_stored_again(shelf: Sh
     writer = history.writer("s1", 1)
     for chunk, logical in enumerate([*range(12), *range(2, 9)]):
         await writer.add(chunk, snapshots[logical])
-        assert (await history.at("s1", chunk)).pack() == snapshots[logical].pack()
+        assert (await at(history, "s1", chunk)).pack() == snapshots[logical].pack()
 
 
 async def test_a_session_that_nobody_writes_to_is_forgotten_after_a_day(
@@ -332,7 +351,7 @@ async def test_a_redis_that_died_and_comes_back_empty_gets_all_that_is_missing(
             server.keep()
             await writer.add(7, snapshots[7])
             assert await history.chunks("s1") == [7]
-            assert (await history.at("s1", 7)).pack() == snapshots[7].pack()
+            assert (await at(history, "s1", 7)).pack() == snapshots[7].pack()
 
 
 async def test_a_history_that_was_emptied_unseen_gets_all_that_is_missing(
@@ -345,7 +364,7 @@ async def test_a_history_that_was_emptied_unseen_gets_all_that_is_missing(
         await history.forget("s1")
         await writer.add(6, snapshots[6])
         assert await history.chunks("s1") == [6]
-        assert (await history.at("s1", 6)).pack() == snapshots[6].pack()
+        assert (await at(history, "s1", 6)).pack() == snapshots[6].pack()
         await history.forget("s1")
 
 
@@ -365,7 +384,7 @@ async def test_a_redis_that_hangs_is_waited_for_in_bounded_time_and_gets_what_is
             finally:
                 os.kill(server.pid, signal.SIGCONT)
             await until(lambda: stored(writer.add(8, snapshots[8])))
-            assert (await history.at("s1", 8)).pack() == snapshots[8].pack()
+            assert (await at(history, "s1", 8)).pack() == snapshots[8].pack()
 
 
 async def test_a_writer_whose_caller_gave_up_waiting_stores_what_is_missing_with_the_next(
@@ -380,7 +399,7 @@ async def test_a_writer_whose_caller_gave_up_waiting_stores_what_is_missing_with
             adding.cancel()
             await asyncio.wait([adding])
         await writer.add(12, snapshots[12])
-        assert (await history.at("s1", 12)).pack() == snapshots[12].pack()
+        assert (await at(history, "s1", 12)).pack() == snapshots[12].pack()
         await history.forget("s1")
 
 
@@ -392,7 +411,7 @@ async def test_a_folder_that_cannot_be_written_to_is_away(tmp_path: Path, snapsh
             await writer.add(3, snapshots[3])
         (tmp_path / "history").unlink()
         await writer.add(4, snapshots[4])
-        assert (await history.at("s1", 4)).pack() == snapshots[4].pack()
+        assert (await at(history, "s1", 4)).pack() == snapshots[4].pack()
 
 
 @asynccontextmanager

@@ -19,8 +19,10 @@ from deployments.entries import (
     RestoreStep,
     RewindRequested,
     SessionCreated,
+    SessionPaused,
 )
 from deployments.session import chunk_first_frame
+from deployments.snapshots import Snapshots
 from deployments.steps import steps_of
 from longlive.rollout_state import RolloutState
 from longlive.snapshot import Snapshot
@@ -166,6 +168,38 @@ async def test_one_whose_session_is_over_and_one_of_the_beginning(past: Past, ht
     beginning = await past.post("fork", {"at": {"seconds": 0}, "seed": 9})
     assert (beginning.json()["frames"], beginning.json()["prompt"]) == (0, "a ball")
     assert steps_of([await past.created_of(beginning)]) == (BeginStep(text="a ball", seed=9),)
+
+
+async def test_a_paused_video_whose_history_is_gone_goes_on_from_what_its_pause_has_put_by(past: Past) -> None:
+    snapshots, parts = Snapshots(past.parts.media), past.parts
+    path = await snapshots.save(past.sid, parts.fences[past.sid], 6, snapshot(6).pack())
+    where = {"chunk": 6, "frame": chunk_first_frame(6), "media_seconds": chunk_first_frame(6) / 8}
+    await parts.state(past.sid, SessionPaused(snapshot=path, **where))
+    await parts.history.forget(past.sid)
+    answer = await past.post("fork")
+    found = await parts.history.newest(answer.json()["id"], 6)
+    assert found is not None
+    assert (found.chunk, found.snapshot.pack()) == (6, snapshot(6).pack())
+    assert steps_of([await past.created_of(answer)])[-1] == RestoreStep(chunk=6, restored_chunk=6, text="rain")
+    told = check(await past.post("fork", {"at": {"frame": 40}}), 409, "forgotten")
+    assert f"{chunk_first_frame(6) / 8:g} s" in told
+    await snapshots.forget(path)
+    check(await past.post("fork"), 409, "forgotten")
+
+
+async def test_a_fork_that_finds_no_room_leaves_nothing(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[str] = []
+    copy = past.parts.history.copy
+
+    async def noted(sid: str, chunk: int, to_sid: str) -> None:
+        await copy(sid, chunk, to_sid)
+        assert await past.parts.history.chunks(to_sid) == [chunk]
+        copied.append(to_sid)
+
+    monkeypatch.setattr(past.parts.history, "copy", noted)
+    past.parts.room = 0
+    check(await past.post("fork"), 503, "pool-full")
+    assert await past.parts.history.chunks(copied[0]) == []
 
 
 async def test_a_fork_repeats_only_under_another_key_and_may_wait_for_its_turn(past: Past) -> None:
