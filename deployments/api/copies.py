@@ -24,7 +24,7 @@ from deployments.steps import prompt_before, seed_of, steps_before, steps_of
 
 
 async def fork(services: Services, sid: str, ask: ForkSession) -> CreatedSession:
-    """Raises NoSuchSession, OtherModel, InTheFuture, Forgotten, SnapshotsAway, StoreUnavailable, and as `start` does."""
+    """Raises NoSuchSession, OtherModel, InTheFuture, Forgotten, SnapshotsAway, StoreUnavailable, and like `start`."""
     with about(sid):
         session = await _of_our_model(services, sid)
         frame = None if ask.at == "now" else frame_at(ask.at, session.fps)
