@@ -7,11 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 from redis.exceptions import RedisError
 
 from deployments.entries import Chunk, Fact
-from deployments.store import Fenced, NoSuchSession, SessionOver
+from deployments.store import Fenced, NoSuchSession, SessionOver, WritesLost
 from deployments.timeline import CHUNKS_KEPT, Timeline
 
 AGAIN_SECONDS = 0.5
@@ -49,6 +50,7 @@ class Recorder:
         self._unsent: deque[_Stated] = deque()
         self._sent: deque[_Stated] = deque(maxlen=REMEMBERED)
         self._stated = 0
+        self._written_key: str | None = None
         self._away = False
         self._settled = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
@@ -85,6 +87,7 @@ class Recorder:
         if not lost:
             return
         log.warning("%d entries were lost, and are written again", len(lost))
+        self._written_key = None
         self._sent = deque((each for each in self._sent if each not in lost), maxlen=REMEMBERED)
         self._unsent = deque(sorted([*lost, *self._unsent], key=lambda each: each.number))
         self._go_on()
@@ -122,17 +125,17 @@ class Recorder:
             fence = self._fence
             try:
                 written = await self._write(stated, fence)
-            except (Fenced, SessionOver, NoSuchSession) as error:
-                log.warning("not ours any more, it seems: %s", error)
+            except (Fenced, WritesLost, SessionOver, NoSuchSession) as error:
+                log.warning("not ours any more, or not all there, it seems: %s", error)
                 try:
                     held = await self._hold(self)
                 except RedisError as away:
                     await self._wait(away)
                     continue
-                if held is None or held == fence:
+                if held is None or (held == fence and not isinstance(error, WritesLost)):
                     self._unsent.clear()
                     break
-                self._fence = held
+                self._fence, self._written_key = held, None
                 continue
             except RedisError as error:
                 await self._wait(error)
@@ -148,9 +151,11 @@ class Recorder:
     async def _write(self, stated: _Stated, fence: int) -> _Stated:
         key, entry = f"{fence}-{stated.number}", stated.entry
         if isinstance(entry, Chunk):
-            written = await self._timeline.append_chunk(self._sid, fence, entry, key, owner=self._owner)
+            append = partial(self._timeline.append_chunk, self._sid, fence, entry)
         else:
-            written = await self._timeline.append_fact(self._sid, fence, entry, key, owner=self._owner)
+            append = partial(self._timeline.append_fact, self._sid, fence, entry)
+        written = await append(key, owner=self._owner, after=self._written_key)
+        self._written_key = key
         return replace(stated, id=written)
 
     async def _wait(self, error: RedisError) -> None:

@@ -81,6 +81,17 @@ class SessionOver(SessionError):
         return f"Session {self.sid!r} has {self.status}: it takes nothing more. Start a new one."
 
 
+class WritesLost(SessionError):
+    """The store does not have all that the owner has written."""
+
+    def __init__(self, sid: str) -> None:
+        super().__init__(sid)
+        self.sid = sid
+
+    def __str__(self) -> str:
+        return f"The store has lost the newest entries of session {self.sid!r}."
+
+
 class Fenced(SessionError):
     """The writer is no longer the owner: it must drop the session at once."""
 

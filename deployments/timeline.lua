@@ -2,8 +2,9 @@
 -- KEYS: state, stream, fence, lease, then all that shall expire once the session is over.
 -- ARGV[1], JSON: data; create?; owner?, fence? (commands have none); from {status: true}; to?; put {}; add {};
 --   cursor? (the entry's id is the session's newest); maxlen?; expire_ms? (nobody holds the session from now on);
---   key? (names the entry among its owner's, who asks again with the same one when an answer got lost).
--- Answers {'ok', id}, {'exists'}, {'missing'}, {'fenced'} or {'refused', status}.
+--   key? (names the entry among its owner's, who asks again with the same one when an answer got lost);
+--   after? (the key of the owner's entry before: where that is not the newest, some of its entries were lost).
+-- Answers {'ok', id}, {'exists'}, {'missing'}, {'fenced'}, {'lost'} or {'refused', status}.
 local state, stream, fence, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ask = cjson.decode(ARGV[1])
 local status = redis.call('HGET', state, 'status')
@@ -18,6 +19,7 @@ else
   end
   if ask.fence and tonumber(redis.call('GET', fence) or '0') ~= ask.fence then return {'fenced'} end
   if ask.owner and redis.call('HGET', state, 'owner') ~= ask.owner then return {'fenced'} end
+  if ask.after and redis.call('HGET', state, 'written_key') ~= ask.after then return {'lost'} end
   if not ask.from[status] then return {'refused', status} end
 end
 

@@ -23,6 +23,7 @@ from deployments.store import (
     NoSuchSession,
     SessionExists,
     SessionOver,
+    WritesLost,
     waiting_key,
 )
 
@@ -121,21 +122,36 @@ class Timeline:
         return await self._append(sid, command, change_of(command))
 
     async def append_fact(
-        self, sid: str, fence: int, fact: Fact, key: str | None = None, *, owner: str | None = None
+        self,
+        sid: str,
+        fence: int,
+        fact: Fact,
+        key: str | None = None,
+        *,
+        owner: str | None = None,
+        after: str | None = None,
     ) -> str:
         """State what became of the session, as its owner. Gives the entry's id.
 
         `owner` who lost its claim with Redis's newest writes is told so even where somebody got the same fence since.
         An owner that lost the answer asks again with the same `key`, before it states anything else: the entry is there
-        once. Raises NoSuchSession, SessionOver, Fenced (another owner has claimed it), IllegalTransition.
+        once. With `after`, the key of its entry before, it hears whether that is still the newest.
+        Raises NoSuchSession, SessionOver, Fenced (another owner has claimed it), WritesLost, IllegalTransition.
         """
-        return await self._append(sid, fact, change_of(fact), owner=owner, fence=fence, key=key)
+        return await self._append(sid, fact, change_of(fact), owner=owner, fence=fence, key=key, after=after)
 
     async def append_chunk(
-        self, sid: str, fence: int, chunk: Chunk, key: str | None = None, *, owner: str | None = None
+        self,
+        sid: str,
+        fence: int,
+        chunk: Chunk,
+        key: str | None = None,
+        *,
+        owner: str | None = None,
+        after: str | None = None,
     ) -> str:
-        """Record a finished chunk, as its owner; `key`, `owner` and errors as in `append_fact`."""
-        return await self._append(sid, chunk, change_of(chunk), owner=owner, fence=fence, key=key)
+        """Record a finished chunk, as its owner; `key`, `owner`, `after` and errors as in `append_fact`."""
+        return await self._append(sid, chunk, change_of(chunk), owner=owner, fence=fence, key=key, after=after)
 
     async def session(self, sid: str) -> Session:
         """What the session is now. Raises NoSuchSession."""
@@ -223,6 +239,7 @@ class Timeline:
         owner: str | None = None,
         fence: int | None = None,
         key: str | None = None,
+        after: str | None = None,
         create: bool = False,
     ) -> str:
         keys = Keys(sid)
@@ -240,6 +257,7 @@ class Timeline:
             "maxlen": CHUNKS_KEPT if is_chunk else None,
             "expire_ms": CLAIM_SECONDS * 1000 if create else self._keep_ms if change.release else None,
             "key": key,
+            "after": after,
         }
         stream = keys.chunks if is_chunk else keys.timeline
         answer = await self._append_script(
@@ -255,6 +273,8 @@ class Timeline:
                 raise NoSuchSession(sid)
             case ["fenced"]:
                 raise Fenced(sid, fence or 0)
+            case ["lost"]:
+                raise WritesLost(sid)
             case [_, status] if SessionState(status).over:
                 raise SessionOver(sid, status)
             case _:

@@ -293,13 +293,11 @@ class Late(Timeline):
         super().__init__(redis, blocking)
         self.asked, self.open = asyncio.Event(), asyncio.Event()
 
-    async def append_fact(
-        self, sid: str, fence: int, fact: Fact, key: str | None = None, *, owner: str | None = None
-    ) -> str:
+    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None, **how: str | None) -> str:
         if isinstance(fact, SessionStarting | SessionResumed):
             self.asked.set()
             await self.open.wait()
-        return await super().append_fact(sid, fence, fact, key, owner=owner)
+        return await super().append_fact(sid, fence, fact, key, **how)
 
 
 @pytest.mark.parametrize("was", ["new", "queued", "paused"])

@@ -279,17 +279,15 @@ class Interrupted(Timeline):
             self.heard.set()
         return entries
 
-    async def append_fact(
-        self, sid: str, fence: int, fact: Fact, key: str | None = None, *, owner: str | None = None
-    ) -> str:
+    async def append_fact(self, sid: str, fence: int, fact: Fact, key: str | None = None, **how: str | None) -> str:
         if not isinstance(fact, SessionPaused):
-            return await super().append_fact(sid, fence, fact, key, owner=owner)
+            return await super().append_fact(sid, fence, fact, key, **how)
         if not self.before:
-            written = await super().append_fact(sid, fence, fact, key, owner=owner)
+            written = await super().append_fact(sid, fence, fact, key, **how)
         await self.append_command(sid, EndRequested())
         await self.ring("r", sid)
         await self.heard.wait()
-        return await super().append_fact(sid, fence, fact, key, owner=owner) if self.before else written
+        return await super().append_fact(sid, fence, fact, key, **how) if self.before else written
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -42,6 +42,7 @@ from deployments.store import (
     NoSuchSession,
     SessionExists,
     SessionOver,
+    WritesLost,
     connect,
     inbox_key,
     waiting_key,
@@ -155,6 +156,18 @@ async def test_what_an_owner_repeats_with_its_key_is_there_once_even_when_the_se
     assert len(await store.timeline.chunks("s1")) == 1
     types = [entry.type for entry in await store.timeline.read("s1")]
     assert types[2:] == ["session.live", "prompt.requested", "prompt.applied", "session.ended"]
+
+
+async def test_who_writes_behind_an_entry_that_is_not_the_newest_hears_that_some_are_lost(store: Store) -> None:
+    fence = await begin(store)
+    await store.timeline.append_chunk("s1", fence, CHUNK, "1-1")
+    await store.timeline.append_command("s1", ASK)
+    for _ in range(2):
+        await store.timeline.append_fact("s1", fence, SessionLive(), "1-2", after="1-1")
+    with pytest.raises(WritesLost):
+        await store.timeline.append_fact("s1", fence, APPLIED, "1-4", after="1-3")
+    types = [entry.type for entry in await store.timeline.read("s1")]
+    assert types[2:] == ["prompt.requested", "session.live"]
 
 
 async def test_a_write_whose_answer_is_lost_is_not_repeated(redis_server: RedisServer, store: Store) -> None:
