@@ -68,6 +68,7 @@ class Generator:
         self._closed = False
         self._drain = asyncio.Event()
         self._wake = asyncio.Event()
+        self._coming = asyncio.Lock()
         self._device = ThreadPoolExecutor(1, "device")
         self._health = DeviceHealth()
         self._ending = Ending(parts.timeline, parts.leases, name)
@@ -254,7 +255,7 @@ class Generator:
                 await self._give_back(sid, taking)
                 raise LeaseHeld(sid, take_over.owner)
             entries = await history(parts.timeline, sid)
-            restored = await stream_of(parts, session, entries, claim, self._on_device)
+            restored = await stream_of(parts, session, entries, claim, self._in_turn_on_device)
             left = await left_over(parts, session, fence)
         except (LeaseHeld, SessionOver):
             raise
@@ -452,6 +453,11 @@ class Generator:
         owned.ring.close()
         owned.left.set()
         self._wake.set()
+
+    async def _in_turn_on_device(self, work: Callable[[], T]) -> T:
+        """For sessions that come, many at once where another replica has died: whoever is here goes on in between."""
+        async with self._coming:
+            return await self._on_device(work)
 
     async def _on_device(self, work: Callable[[], T]) -> T:
         """Raises SnapshotError, and for all else ModelBroke."""

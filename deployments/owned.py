@@ -175,8 +175,10 @@ class Owned:
         """The next chunk; None while there must not be one."""
         if self.over or self.moving or self.rewinds or self.stands or self.unpublished >= MOST_UNPUBLISHED:
             return None
-        # A live video does not wait for words, but it begins with those that are there; a render follows its script.
-        if (not self.live or self.next_chunk == self.first_chunk) and self.plan.holds(self.next_chunk):
+        # A live video that plays does not wait for words, but it begins with those that are there; a render follows its
+        # script.
+        begins = self.next_chunk == self.first_chunk and not self.moved
+        if (begins or not self.live) and self.plan.holds(self.next_chunk):
             return None
         cost = times.chunk.seconds + (times.switch.seconds if self.plan.switches(self.next_chunk) else 0.0)
         if not self.live:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from generator_rig import PATIENCE, FakeVideoStream, MemoryHistory, Rig, owns
 from generator_rig import rig as make_rig
 from redis_store import Store
+from torch import Tensor
 
 from deployments.admission import Demand
 from deployments.entries import PromptApplied, PromptRequested, SessionLive, SessionMoved, SessionPaused
@@ -130,6 +132,35 @@ async def test_who_comes_while_a_session_is_taken_over_waits_for_its_video(store
         go_on.set()
         await taking
         assert len(await watching) == 3
+
+
+async def test_of_many_that_are_taken_over_the_first_goes_on_before_the_last_is_restored(
+    store: Store, tmp_path: Path
+) -> None:
+    first, second = pair(store, tmp_path, slots=5)
+    for sid in "abcde":
+        await lose(first, sid, chunks=2)
+    done: list[str] = []
+    plain = second.restore
+
+    class Played(FakeVideoStream):
+        def next_frames(self) -> Tensor:
+            done.append("chunk")
+            return super().next_frames()
+
+    def restore(snapshot: Snapshot) -> FakeVideoStream:
+        time.sleep(0.1)
+        done.append("restore")
+        stream = plain(snapshot)
+        stream.__class__ = Played
+        return stream
+
+    second.restore = restore
+    async with second.running() as generator:
+        await asyncio.gather(*(generator.take(sid, LOST) for sid in "abcde"))
+        assert all(await asyncio.gather(*(second.watch(sid, 4) for sid in "abcde")))
+    assert done.count("restore") == 5
+    assert done.index("chunk") < 4
 
 
 async def test_of_many_who_take_over_one_does(store: Store, tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def test_later_a_restored_stream_goes_on_with_the_same_scene_and_says_the_same_n
     stream.switch(untrained.encode([CUBE]))
     watch(stream, 2)
     snapshot = stream.snapshot()
-    other = VideoStream.restore(untrained, Snapshot.unpack(snapshot.pack()))
+    # A decoder that nobody has trained forgets slowly.
+    other = VideoStream.restore(untrained, Snapshot.unpack(snapshot.pack()), warmup_latents=12)
     assert (other.chunk, other.frame) == (stream.chunk, stream.frame) == (11, 129)
     expected, restored = watch(stream, 1), watch(other, 1)
     assert restored.shape == expected.shape
@@ -108,9 +109,9 @@ def test_the_decoder_s_warm_up_is_what_makes_the_seam_invisible(untrained: Model
     expected = watch(stream, 1)
     errors = [
         psnr(watch(VideoStream.restore(untrained, snapshot, warmup_latents=latents), 1), expected)
-        for latents in (0, 3, 12)
+        for latents in (0, 3, 6, 12)
     ]
-    assert errors[0] < errors[1] < errors[2]
+    assert errors == sorted(errors)
 
 
 def test_another_process_goes_on_with_the_very_frames_that_this_one_would_restore(
