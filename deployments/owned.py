@@ -175,9 +175,9 @@ class Owned:
         """The next chunk; None while there must not be one."""
         if self.over or self.moving or self.rewinds or self.stands or self.unpublished >= MOST_UNPUBLISHED:
             return None
-        # A live video that plays does not wait for words, but it begins with those that are there; a render follows its
-        # script.
-        begins = self.next_chunk == self.first_chunk and not self.moved
+        # A live video that plays does not wait for words, but it begins with those that are there, and does as it was
+        # told to have done; a render follows its script.
+        begins = self.next_chunk == self.first_chunk and (not self.moved or self.told_applied != "")
         if (begins or not self.live) and self.plan.holds(self.next_chunk):
             return None
         cost = times.chunk.seconds + (times.switch.seconds if self.plan.switches(self.next_chunk) else 0.0)

@@ -52,10 +52,12 @@ def test_a_prompt_makes_the_chunk_that_it_begins_with_dearer_by_a_switch(live: b
     assert (plain.cost, switching.cost) == (0.1, pytest.approx(0.13))
 
 
-def test_a_video_that_another_generator_has_played_so_far_does_not_wait_for_words() -> None:
+def test_a_video_that_another_generator_has_played_so_far_waits_only_for_words_that_were_said_to_apply() -> None:
     session = owned(chunk=7, moved=True)
     session.plan.add(asked(), session.next_chunk)
     assert session.job(0.0, TIMES) is not None
+    session.told_applied = asked().prompt_id
+    assert session.job(0.0, TIMES) is None
 
 
 def test_a_render_waits_for_its_script_and_a_live_video_only_at_its_start() -> None:
