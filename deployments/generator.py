@@ -377,10 +377,15 @@ class Generator:
     async def _move_all(self) -> None:
         while True:
             await self._drain.wait()
-            for owned in self._all():
-                if self.draining:
-                    await self._mover.move(owned)
+            await self._move_each()
             await asyncio.sleep(MOVE_AGAIN_SECONDS)
+
+    async def _move_each(self) -> None:
+        left = dict(self._owned)
+        while left and self.draining:
+            owned = await self._mover.next_of(left.values())
+            del left[owned.sid]
+            await self._mover.move(owned)
 
     async def _keep_all(self) -> None:
         while True:

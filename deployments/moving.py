@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from deployments.logs import about
 from deployments.owned import Owned
 from deployments.parts import Parts
+from deployments.session import chunk_frames
 
 MOVE_SECONDS = 10.0
+SLACK_SHARE = 0.6
+"""Of the time that a chunk plays: a session that has less until its next one is due had better make that one first."""
+
+LOOK_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
@@ -22,10 +27,25 @@ class Mover:
     """`drop` is called when a session has left. `changed` is told of one that stands for it, or goes on after all."""
 
     def __init__(self, parts: Parts, drop: Callable[[Owned], None], changed: Callable[[], None]) -> None:
+        self._clock = parts.clock
         self._others_have_room = parts.others_have_room
         self._hand_over = parts.hand_over
         self._drop = drop
         self._changed = changed
+
+    async def next_of(self, some: Collection[Owned]) -> Owned:
+        """That of `some` which is best moved next: one with a chunk just out, so that its next one is due much later.
+
+        Where nobody is in time, any one, once each would have had a chunk out.
+        """
+        least = {owned.sid: SLACK_SHARE * chunk_frames(1) / owned.video.fps for owned in some}
+        until = self._clock() + max(least.values()) / SLACK_SHARE
+        while True:
+            now = self._clock()
+            best = max(some, key=lambda owned: owned.slack(now))
+            if best.slack(now) >= least[best.sid] or now >= until:
+                return best
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def move(self, owned: Owned) -> None:
         """Have another generator take it. Never raises: one that nobody takes goes on here, for another attempt."""

@@ -196,6 +196,12 @@ class Owned:
             served=self.served,
         )
 
+    def slack(self, now: float) -> float:
+        """Seconds until its next chunk is due; infinite where nobody waits for it, and none while it is on its way."""
+        if self.over or not self.live:
+            return math.inf
+        return -math.inf if self.unpublished else self.playout.due(chunk_first_frame(self.next_chunk), now) - now
+
     def make_chunk(self, prompt: Prompt | None, clock: Callable[[], float]) -> Made:
         """For the device's thread: the next chunk, which follows `prompt` if there is a new one."""
         start = clock()

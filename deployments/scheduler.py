@@ -84,12 +84,14 @@ def paced_job(
 
     `cost` is the time a chunk is expected to take on the device, `delivery` the time from there to the viewers' side.
     A first chunk is wanted at once, but may take as long as two chunks play, so that it delays no session that plays
-    already. `playing`: this one does, another device has made the chunk before, so the picture may stand still by now.
+    already. `playing`: this one does, another device has made the chunk before; the picture may stand still by now.
     A later one is released when the chunk before it is due: at most one chunk is ever out and not yet due.
     """
     if chunk == first:
-        patience, plays = 0 if playing else 2 * chunk_frames(1) / clock.fps, chunk_frames(first) / clock.fps
-        due = asked + patience
+        due, plays = asked + 2 * chunk_frames(1) / clock.fps, chunk_frames(first) / clock.fps
+        if playing:
+            shown = clock.due(chunk_first_frame(chunk), now)
+            due = asked if shown == math.inf else max(asked, shown - delivery)
         return Job(sid, -math.inf, due, cost, eager=True, served=served, plays=plays, tenant=tenant, weight=weight)
     # The chunk before has to play first. When that one is late and not out yet, the clock does not know so.
     played = served + chunk_frames(chunk - 1) / clock.fps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Literal
 from deployments.admission import Demand
 from deployments.entries import (
     AnyEntry,
+    Chunk,
     Fact,
     RecordingFailed,
     SessionCreated,
@@ -38,6 +40,9 @@ from deployments.thumbnails import Thumbnails
 from deployments.video_config import VideoConfig
 from longlive.switch import Recache
 
+CARRIED_SECONDS = 10.0
+"""A video that has stood still for longer may have had no viewers; and no clocks of two machines differ by so much."""
+
 log = logging.getLogger(__name__)
 
 
@@ -58,10 +63,11 @@ class Taking:
 
 @dataclass(frozen=True)
 class LeftOver:
-    """The newest fragments of an owner before; of its chunks so many are recorded."""
+    """The newest fragments of an owner before, and its newest chunk; of its chunks so many are recorded."""
 
     fragments: tuple[Fragment, ...] = ()
     recorded: int = 0
+    newest: Chunk | None = None
 
 
 @dataclass(frozen=True)
@@ -99,13 +105,14 @@ async def left_over(parts: Parts, session: Session, fence: int) -> LeftOver:
     """What the owner before may not have handed out, or recorded, of the session that is taken over from it."""
     if not session.status.owned:
         return LeftOver()
+    newest = await parts.timeline.newest_chunk(session.id)
     try:
         fragments = await parts.recent.before(session, fence, _video(session).hash)
         kept = await recorded(parts.media, session.id) if session.record else []
     except (SnapshotsAway, MediaError) as error:
         log.warning("what viewers and the recording do not have yet is lost: %s", error)
-        return LeftOver()
-    return LeftOver(tuple(fragments), kept[-1].chunks.stop if kept else 0)
+        return LeftOver(newest=newest)
+    return LeftOver(tuple(fragments), kept[-1].chunks.stop if kept else 0, newest)
 
 
 def _video(session: Session) -> VideoConfig:
@@ -168,7 +175,7 @@ def own(
         session.id,
         fence,
         restored.stream,
-        PlayoutClock(video.fps, now),
+        _clock(video, now, left.newest),
         recorder,
         Keeper(),
         parts.history.writer(session.id, fence),
@@ -189,6 +196,16 @@ def own(
         if recording is not None and fragment.chunk >= left.recorded:
             recording.add(fragment)
     return owned
+
+
+def _clock(video: VideoConfig, now: float, newest: Chunk | None) -> PlayoutClock:
+    """One that goes on as that of the owner before, by which its newest chunk was due."""
+    clock = PlayoutClock(video.fps, now)
+    if newest is not None:
+        ago = time.time() - (newest.at + (newest.slack_ms or 0)) / 1000
+        if abs(ago) < CARRIED_SECONDS:
+            clock.go_on(newest.first_frame, now - ago)
+    return clock
 
 
 def _first_fact(session: Session, restored: Restored, cause: Literal["lost", "handed-over"]) -> Fact:

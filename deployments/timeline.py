@@ -178,6 +178,11 @@ class Timeline:
         rows: Any = await self._redis.xrange(keys.chunks, min=f"({after or START}", count=limit)
         return [Chunk.model_validate(_fields(row)) for row in rows]
 
+    async def newest_chunk(self, sid: str) -> Chunk | None:
+        """The chunk that was written last."""
+        rows: Any = await self._redis.xrevrange(Keys(sid).chunks, count=1)
+        return Chunk.model_validate(_fields(rows[0])) if rows else None
+
     async def read(self, sid: str, after: str = "", limit: int = 100) -> list[AnyEntry]:
         """The next entries after a cursor ('': from the first), oldest first, at most `limit`.
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from generator_rig import PATIENCE, FakeVideoStream, MemoryHistory, Rig, owns
@@ -17,10 +21,14 @@ from torch import Tensor
 from deployments.admission import Demand
 from deployments.entries import PromptApplied, PromptRequested, SessionLive, SessionMoved, SessionPaused
 from deployments.fragments import Fragment
+from deployments.moving import Mover
+from deployments.owned import Owned
+from deployments.parts import Parts
 from deployments.placement import Refusal, TakeOver
 from deployments.recording import recorded
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import Keys, LeaseHeld
+from deployments.video_config import VideoConfig
 from longlive.snapshot import Snapshot
 
 LOST = TakeOver("r", "lost")
@@ -344,3 +352,28 @@ async def test_a_zombie_states_nothing_and_shows_nothing(store: Store, tmp_path:
         chunks = await store.timeline.chunks("s")
     assert max(fragment.chunk for fragment in shown) < 5
     assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
+
+
+def mover_at(clock: Callable[[], float]) -> Mover:
+    parts = mock.Mock(spec=Parts, clock=clock, others_have_room=mock.Mock(), hand_over=mock.Mock())
+    return Mover(parts, mock.Mock(), mock.Mock())
+
+
+def with_slack(sid: str, slack: Callable[[float], float]) -> Owned:
+    return mock.Mock(spec=Owned, sid=sid, video=VideoConfig(width=16, height=16, fps=16), slack=slack)
+
+
+async def test_of_those_that_move_first_goes_who_has_most_time_until_the_next_chunk() -> None:
+    times = count(100.0, 0.05)  # a chunk plays for 0.75 s
+    mover = mover_at(lambda: next(times))
+    soon, later = with_slack("soon", lambda _: 0.1), with_slack("later", lambda _: 0.5)
+    assert await mover.next_of([soon, later]) is later
+    fresh = with_slack("fresh", lambda now: 0.7 if now > 100.4 else -math.inf)
+    assert await mover.next_of([soon, fresh]) is fresh, "its chunk is awaited"
+
+
+async def test_a_session_that_is_never_in_time_is_moved_all_the_same() -> None:
+    times = count(100.0, 0.25)
+    late = with_slack("late", lambda _: -0.5)
+    assert await mover_at(lambda: next(times)).next_of([late]) is late
+    assert next(times) == 101.0, "after as long as a chunk plays"

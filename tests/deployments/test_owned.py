@@ -60,6 +60,17 @@ def test_a_video_that_another_generator_has_played_so_far_waits_only_for_words_t
     assert session.job(0.0, TIMES) is None
 
 
+def test_a_session_has_time_until_its_next_chunk_is_due() -> None:
+    session = owned()
+    assert session.slack(5.0) == math.inf, "nothing was ever out"
+    session.playout.enter(5.0)
+    session.playout.publish(0, 5.0)
+    assert session.slack(5.25) == 9 / 16 - 0.25
+    session.unpublished = 1
+    assert session.slack(5.25) == -math.inf, "the next one is on its way"
+    assert owned(live=False).slack(5.0) == math.inf
+
+
 def test_a_render_waits_for_its_script_and_a_live_video_only_at_its_start() -> None:
     for live in (True, False):
         session = owned(live=live)

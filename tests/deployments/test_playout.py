@@ -32,6 +32,25 @@ def test_frames_are_due_at_the_frame_rate_from_the_first_fragment_on(clock: Play
     assert clock.due(9, 110.0) == 102.5625
 
 
+def test_a_clock_goes_on_as_one_on_another_device_did() -> None:
+    clock = PlayoutClock(FPS, 200.0)
+    clock.go_on(9, 199.75)
+    assert [clock.due(frame, 200.0) for frame in (9, 21)] == [199.75, 200.5]
+    clock.enter(200.25)
+    assert clock.due(21, 200.25) == 200.5
+    assert clock.publish(21, 200.75) == 0.25
+    assert clock.due(33, 200.75) == 201.5
+
+
+def test_a_clock_that_goes_on_waits_for_viewers_behind_the_first_fragment() -> None:
+    clock = PlayoutClock(FPS, 200.0)
+    clock.go_on(9, 199.75)
+    assert clock.publish(21, 203.0) == 0.0  # nobody has missed it
+    assert clock.due(33, 203.0) == math.inf
+    clock.enter(210.0)
+    assert clock.due(33, 210.0) == 210.75
+
+
 def test_a_fragment_in_time_changes_nothing(clock: PlayoutClock) -> None:
     before = clock.due(21, 102.1)
     assert clock.publish(9, 102.5) == 0.0

@@ -12,7 +12,7 @@ from simulated_device import CHUNK_MEDIA, Device, Simulated
 from deployments.admission import LOAD, Capacity, Demand, admits
 from deployments.playout import PlayoutClock
 from deployments.scheduler import Estimate, Job, Start, Wait, decide, latest_start, paced_job
-from deployments.session import CHUNK_FRAMES
+from deployments.session import CHUNK_FRAMES, chunk_first_frame
 from simulator import FPS
 
 
@@ -321,6 +321,13 @@ def test_a_session_that_another_device_has_played_so_far_does_not_wait_for_those
     )
     others = [job(f"s{n}", 5.6 + n / 10, cost=0.2, release=5.0) for n in range(3)]
     assert decide([moved, *others], now=5.1) == Start("moved" if playing else "s0")
+
+
+def test_a_session_from_another_device_is_due_when_it_was_there() -> None:
+    clock = PlayoutClock(16, 0.0)
+    clock.go_on(chunk_first_frame(6), 4.75)
+    moved = paced_job("m", clock, 7, 5.1, first=7, playing=True, asked=5.0, cost=0.2, delivery=0.05, served=-math.inf)
+    assert moved.due == pytest.approx(5.45)  # the chunk before plays until 5.5
 
 
 @pytest.mark.parametrize("seed", range(20))
