@@ -5,8 +5,9 @@ fault, while live sessions are watched and steered: as many as half of one gener
 frame rate that makes these eight where the model allows it. Every viewer keeps all it gets, and that is decoded from
 start to end afterwards.
 
-A gap is how long a player without any cushion stands still: the time between two fragments, less the length of the
-first. `back_seconds` is the time from a fault to the first fragment after it. The exit status is 1 if a bar is missed.
+A gap is how long a player stands still at a time that has no cushion when the fault strikes: it has just begun to play
+the newest fragment. `back_seconds` is the time from a fault to the first fragment after it. The exit status is 1 if a
+bar is missed.
 """
 
 from __future__ import annotations
@@ -272,7 +273,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
                 axes.plot([most] * 2, [place - 0.42, place + 0.42], style, color="#c0392b", linewidth=1.5)
     axes.set_yticks(range(len(faults)), [row["fault"] for row in reversed(faults.values())])
     axes.set(
-        xlabel="seconds that a player without a cushion stands still",
+        xlabel="seconds that a player stands still which has no cushion when the fault strikes",
         title=f"{results['sessions']} live sessions of {results['fps']} frames/s: a point for each that a fault hit.\n"
         "Blue: 95 % of them. Red: the bar, for these (dashed) or for all",
     )

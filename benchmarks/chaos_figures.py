@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -74,19 +75,20 @@ class Bar:
 
 
 def longest_gap(arrivals: Sequence[Arrival], fps: int, since: float, until: float) -> float:
-    """Seconds: how long, at most, a player without a cushion stood still within a span.
+    """Seconds: how long, at most, a player stood still within a span that had no cushion when it began.
 
-    It plays each fragment as it comes, and stands still from its end until the next is here; until the end of the span
-    if none came.
+    It begins with the newest fragment by then, as it comes, and plays each once it is here and the one before has
+    ended. It stands still until the end of the span if none comes.
     """
-    if not arrivals:
-        return until - since
-    longest = 0.0
-    ends = [*(arrival.at for arrival in arrivals[1:]), until]
-    for arrival, next_at in zip(arrivals, ends, strict=True):
-        begins, ends_at = max(arrival.at + arrival.frames / fps, since), min(next_at, until)
-        longest = max(longest, ends_at - begins)
-    return longest
+    begun = max((index for index, arrival in enumerate(arrivals) if arrival.at <= since), default=0)
+    longest, ends = 0.0, math.inf if arrivals else since
+    for arrival in arrivals[begun:]:
+        if arrival.at > until:
+            break
+        if ends < math.inf:
+            longest = max(longest, arrival.at - max(ends, since))
+        ends = (arrival.at if ends == math.inf else max(ends, arrival.at)) + arrival.frames / fps
+    return max(longest, until - max(ends, since))
 
 
 def back_after(arrivals: Iterable[Arrival], since: float) -> float | None:

@@ -16,7 +16,7 @@ from deployments import images
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.video_encoder import encode_chunk, init_segment
 
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 0.3  # many times what a chunk takes; what waits for it is a picture
 AWAY_SECONDS = 2.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)

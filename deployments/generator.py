@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -35,6 +36,7 @@ from deployments.session import Session, SessionState, chunk_first_frame, chunk_
 from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
 from deployments.taking import Claim, Taking, left_over, own, stream_of
 from deployments.timeline import KEEP_SECONDS, parse_cursor
+from deployments.turns import Turns
 from longlive.errors import SnapshotError
 
 CLOSE_SECONDS = 3.5
@@ -68,7 +70,7 @@ class Generator:
         self._closed = False
         self._drain = asyncio.Event()
         self._wake = asyncio.Event()
-        self._coming = asyncio.Lock()
+        self._coming = Turns()
         self._device = ThreadPoolExecutor(1, "device")
         self._health = DeviceHealth()
         self._ending = Ending(parts.timeline, parts.leases, name)
@@ -255,8 +257,10 @@ class Generator:
                 await self._give_back(sid, taking)
                 raise LeaseHeld(sid, take_over.owner)
             entries = await history(parts.timeline, sid)
-            restored = await stream_of(parts, session, entries, claim, self._in_turn_on_device)
             left = await left_over(parts, session, fence)
+            restored = await stream_of(
+                parts, session, entries, claim, partial(self._in_turn_on_device, left.due(session.fps))
+            )
         except (LeaseHeld, SessionOver):
             raise
         except ModelBroke:
@@ -459,9 +463,10 @@ class Generator:
         owned.left.set()
         self._wake.set()
 
-    async def _in_turn_on_device(self, work: Callable[[], T]) -> T:
-        """For sessions that come, many at once where another replica has died: whoever is here goes on in between."""
-        async with self._coming:
+    async def _in_turn_on_device(self, due: float, work: Callable[[], T]) -> T:
+        """For sessions that come, many at once where another replica has died: those first that have run dry, and
+        whoever is here goes on in between."""
+        async with self._coming.turn(due):
             return await self._on_device(work)
 
     async def _on_device(self, work: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,15 @@ class LeftOver:
     fragments: tuple[Fragment, ...] = ()
     recorded: int = 0
     newest: Chunk | None = None
+
+    @property
+    def shown_at(self) -> float:
+        """When the newest chunk was due, unix time. Infinite where there is none."""
+        return (self.newest.at + (self.newest.slack_ms or 0)) / 1000 if self.newest is not None else math.inf
+
+    def due(self, fps: int) -> float:
+        """When there is nothing more to show, unix time."""
+        return self.shown_at + (self.newest.frames / fps if self.newest is not None else 0)
 
 
 @dataclass(frozen=True)
@@ -175,7 +185,7 @@ def own(
         session.id,
         fence,
         restored.stream,
-        _clock(video, now, left.newest),
+        _clock(video, now, left),
         recorder,
         Keeper(),
         parts.history.writer(session.id, fence),
@@ -198,13 +208,12 @@ def own(
     return owned
 
 
-def _clock(video: VideoConfig, now: float, newest: Chunk | None) -> PlayoutClock:
+def _clock(video: VideoConfig, now: float, left: LeftOver) -> PlayoutClock:
     """One that goes on as that of the owner before, by which its newest chunk was due."""
     clock = PlayoutClock(video.fps, now)
-    if newest is not None:
-        ago = time.time() - (newest.at + (newest.slack_ms or 0)) / 1000
-        if abs(ago) < CARRIED_SECONDS:
-            clock.go_on(newest.first_frame, now - ago)
+    ago = time.time() - left.shown_at
+    if left.newest is not None and abs(ago) < CARRIED_SECONDS:
+        clock.go_on(left.newest.first_frame, now - ago)
     return clock
 
 

@@ -53,13 +53,15 @@ def recording(*chunks: int) -> Recording:
     [
         ((0, 1, 2, 3, 4, 5), 0),
         ((0, 1, 4, 5), 2),  # nothing to show from 2 to 4
-        ((0, 0.2, 3, 4, 5), 1.8),  # what came early is no cushion
+        ((0, 0.2, 3, 4, 5), 1.8),  # what came early before the span is no cushion
+        ((0, 1, 1.2, 3, 4, 5), 0),  # what comes early in it is played in its time
+        ((0, 1, 1.2, 3.5, 4, 5), 0.5),
         ((0, 1, 2), 3),  # from 3 to the end
         ((4.5, 5), 0),
         ((), 5),
     ],
 )
-def test_a_gap_is_what_a_player_without_a_cushion_stands_still(times: tuple[float, ...], gap: float) -> None:
+def test_a_gap_is_what_a_player_stands_still_that_has_no_cushion_at_first(times: tuple[float, ...], gap: float) -> None:
     assert longest_gap(arrivals(*times), FPS, since=1.0, until=6.0) == pytest.approx(gap)
 
 
