@@ -389,7 +389,9 @@ class Generator:
         while left and self.draining:
             owned = await self._mover.next_of(left.values())
             del left[owned.sid]
+            began = self._parts.clock()
             await self._mover.move(owned)
+            await asyncio.sleep(self._parts.clock() - began)  # so that who takes them catches up in between
 
     async def _keep_all(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from redis_store import Store
 from torch import Tensor
 
 from deployments.admission import Demand
-from deployments.entries import PromptApplied, PromptRequested, SessionLive, SessionMoved, SessionPaused
+from deployments.entries import Chunk, PromptApplied, PromptRequested, SessionLive, SessionMoved, SessionPaused
 from deployments.fragments import Fragment
 from deployments.moving import Mover
 from deployments.owned import Owned
@@ -28,6 +28,7 @@ from deployments.placement import Refusal, TakeOver
 from deployments.recording import recorded
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import Keys, LeaseHeld
+from deployments.taking import LeftOver
 from deployments.video_config import VideoConfig
 from longlive.snapshot import Snapshot
 
@@ -352,6 +353,12 @@ async def test_a_zombie_states_nothing_and_shows_nothing(store: Store, tmp_path:
         chunks = await store.timeline.chunks("s")
     assert max(fragment.chunk for fragment in shown) < 5
     assert [chunk.chunk for chunk in chunks] == list(range(len(chunks)))
+
+
+def test_who_is_taken_over_has_something_to_show_until_the_newest_chunk_has_played() -> None:
+    newest = Chunk(at=100_000, chunk=3, first_frame=33, frames=12, generated_ms=90, slack_ms=250)
+    assert LeftOver(newest=newest).due(fps=16) == 101.0
+    assert LeftOver().due(fps=16) == math.inf
 
 
 def mover_at(clock: Callable[[], float]) -> Mover:
