@@ -19,6 +19,7 @@ from deployments.entries import (
     PromptScheduled,
     RecordingFailed,
     RewindRefused,
+    SessionBroke,
     SessionCreated,
     SessionEnded,
     SessionFailed,
@@ -86,6 +87,8 @@ def entry_line(entry: AnyEntry) -> str | None:
         case SessionMoved():
             why = "its generator is gone" if entry.cause == "lost" else "its generator has handed it over"
             return f"moved at {entry.media_seconds:.2f} s, frame {entry.frame}: {why}"
+        case SessionBroke():
+            return f"the model broke at {entry.media_seconds:.2f} s, frame {entry.frame}: another generator tries"
         case SessionRewound():
             return f"rewound at {entry.media_seconds:.2f} s, frame {entry.frame}: {readable(entry.prompt)}"
         case SessionStarting() | SessionLive():
