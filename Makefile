@@ -56,6 +56,7 @@ numbers: .venv/.installed
 	$(BIN)/python benchmarks/seam.py --json --plot docs/seam.png > docs/numbers/seam.json
 	$(BIN)/python benchmarks/serve.py --json > docs/numbers/serve.json
 	$(BIN)/python benchmarks/viewers.py --json > docs/numbers/viewers.json
+	$(BIN)/python benchmarks/snapshots.py --json > docs/numbers/snapshots.json
 	$(BIN)/python benchmarks/simulation.py --json --plot docs/simulation.png > docs/numbers/simulation.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
@@ -63,6 +64,7 @@ numbers-long: .venv/.installed
 	mkdir -p docs/numbers
 	$(BIN)/python benchmarks/length.py --json --minutes 60 --plot docs/length.png > docs/numbers/length.json
 	$(BIN)/python benchmarks/chaos.py --json --plot docs/chaos.png > docs/numbers/chaos.json
+	$(BIN)/python benchmarks/scaling.py --json --plot docs/scaling.png > docs/numbers/scaling.json
 	$(BIN)/python benchmarks/soak.py --json --plot docs/soak.png > docs/numbers/soak.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 

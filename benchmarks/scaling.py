@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -23,7 +24,7 @@ import httpx
 from deployments.client import AsyncClient, AsyncSessionHandle
 from deployments.client_errors import ServiceError
 from deployments.operator_token import kept_token
-from deployments.session import CHUNK_FRAMES
+from deployments.session import chunk_frames
 from report import emit, report, reserve_stdout, say
 from running_service import ServiceProcess
 
@@ -68,8 +69,12 @@ class Watched:
         return sum(later - earlier - 1 for earlier, later in pairwise(self.chunks))
 
     def gaps(self, fps: int) -> list[float]:
-        """Seconds that a player without a cushion stood still before each fragment."""
-        return [max(0.0, later - earlier - CHUNK_FRAMES / fps) for earlier, later in pairwise(self.arrivals)]
+        """Seconds that a player which began with the first fragment stood still before each of the others."""
+        gaps, ends = [], math.inf
+        for chunk, at in zip(self.chunks, self.arrivals, strict=True):
+            gaps.append(max(0.0, at - ends))
+            ends = (at if ends == math.inf else max(at, ends)) + chunk_frames(chunk) / fps
+        return gaps[1:]
 
 
 @dataclass
@@ -152,8 +157,11 @@ async def measure(url: str, token: str, fps: int) -> dict[str, Any]:
         results = await load.results()
         await load.to(0)
         most = max(replicas for _, replicas, _ in over_time)
+        replicas = {"first": over_time[0][1], "most": most, "last": over_time[-1][1]}
+        as_it_should = tuple(replicas.values()) == (RANGE[0], RANGE[1], RANGE[0])
         return results | {
-            "replicas": {"first": over_time[0][1], "most": most, "last": over_time[-1][1]},
+            "replicas": replicas,
+            "passed": as_it_should and not results["lost"] and not results["missing_chunks"],
             "seconds_until_most": next(at for at, replicas, _ in over_time if replicas == most),
             "over_time": over_time,
         }
@@ -205,7 +213,7 @@ def main() -> int:
     emit(report("scaling", INCLUDES, settings | results), arguments.json, out)
     if arguments.plot is not None:
         plot(results, arguments.plot)
-    return 0 if not results["lost"] and not results["missing_chunks"] else 1
+    return 0 if results["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -12,17 +12,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from longlive.stream import WARMUP_LATENTS
 from report import ROOT
 
 BEGIN, END = "<!-- numbers: written by benchmarks/table.py -->", "<!-- end of numbers -->"
 EVAL = "`longlive eval tiny --json`"
-ENGINE, SERVE, VIEWERS, CHAOS, SOAK, LENGTH, WINDOW, SEAM, SNAPSHOTS, QUANTIZATION, DECODERS, GPU, SIMULATION = (
+(
+    ENGINE,
+    SERVE,
+    VIEWERS,
+    CHAOS,
+    SCALING,
+    SOAK,
+    LENGTH,
+    WINDOW,
+    SEAM,
+    SNAPSHOTS,
+    QUANTIZATION,
+    DECODERS,
+    GPU,
+    SIMULATION,
+) = (
     f"`benchmarks/{name}.py --json`"
     for name in (
         "engine",
         "serve",
         "viewers",
         "chaos",
+        "scaling",
         "soak",
         "length",
         "window",
@@ -122,6 +139,19 @@ def _chaos(document: dict[str, Any]) -> Rows:
         yield f"{watched}: {row['fault']}, {row['repeats']} times", f"lost {row['lost']}; {seen}{again}{wrong}", CHAOS
 
 
+def _scaling(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    count, waits = results["replicas"], sorted(results["first_fragment_seconds"])
+    what = f"{count['first']}, {count['most']}, {count['last']} generators under a load that comes and goes"
+    lost = f"{results['lost']} of {results['sessions']} sessions lost, {results['missing_chunks']} fragments missing"
+    gap = "gap p95 {p95:.1f} s, worst {max:.1f} s".format(**results["gap_seconds"])
+    yield (
+        what,
+        f"{lost}; {results['moves']} moves; {gap}; first fragment after {waits[0]:.1f} to {waits[-1]:.1f} s",
+        SCALING,
+    )
+
+
 def _soak(document: dict[str, Any]) -> Rows:
     results = document["results"]
     happened, figures = results["happened"], results["figures"]
@@ -190,7 +220,8 @@ def _window(document: dict[str, Any]) -> Rows:
 
 def _seam(document: dict[str, Any]) -> Rows:
     results = document["results"]
-    best = results["restored"][-1]
+    as_we_do = [each for each in results["restored"] if each["warmup_latents"] <= WARMUP_LATENTS]
+    best = max(as_we_do, key=lambda each: each["warmup_latents"])
     likeness = f"{_decibels(best)} (hard cut: {_decibels(results['hard_cut'])})"
     what = f"restored from a snapshot, {results['scenes']} scenes: first chunk's PSNR to the uninterrupted one"
     yield what, likeness, SEAM
@@ -280,6 +311,7 @@ ROWS = {
     "serve": _serve,
     "viewers": _viewers,
     "chaos": _chaos,
+    "scaling": _scaling,
     "soak": _soak,
     "eval": _eval,
     "eval_switch": _eval_switch,

@@ -133,7 +133,8 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
     def trend(first: float, last: float, low: float, high: float) -> dict[str, object]:
         return {"first_sixth": first, "last_sixth": last, "slope_per_hour_95": [low, high]}
 
-    wan_like = {"psnr_by_chunk": [54.98, 54.0, 53.0], "change_at_the_seam": 5.04}
+    wan_like = {"warmup_latents": 6, "psnr_by_chunk": [54.98, 54.0, 53.0], "change_at_the_seam": 5.04}
+    others = [wan_like | {"warmup_latents": count, "psnr_by_chunk": [99.0]} for count in (0, 12)]
     part = {"seconds": 60, "dit_over_dense": 0.486, "dit_over_window_21": 0.967}
     memory = {"seconds": 60, "model": "longlive-1.3b", "peak_over_dense": 0.09, "peak_over_window_21": 0.716}
     adherence = {
@@ -180,6 +181,15 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
                 },
             },
         },
+        "scaling": {
+            "replicas": {"first": 1, "most": 3, "last": 1},
+            "sessions": 7,
+            "lost": 0,
+            "missing_chunks": 0,
+            "moves": 2,
+            "gap_seconds": {"p95": 0.04, "max": 1.23},
+            "first_fragment_seconds": [9.8, 0.4],
+        },
         "soak": {
             "minutes": 60.0,
             "happened": {"created": 1234},
@@ -201,7 +211,7 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
         "window": {"time": [{"model": "tiny", "ratios": [part]}], "memory": [memory]},
         "seam": {
             "scenes": 32,
-            "restored": [wan_like],
+            "restored": [*others, wan_like],
             "uninterrupted": {"change_at_the_seam": 5.01},
             "hard_cut": {"psnr_by_chunk": [16.9, 15.2, 15.0]},
         },
@@ -237,6 +247,8 @@ def test_the_table_has_rows_for_the_engine_over_time_and_for_its_formats(tmp_pat
         "8 live sessions of 6 frames/s: kill -9 of a generator, 20 times | "
         "lost 0; gap p50 1.2 s, p95 2.5 s, worst 3.3 s |",
         "3 times | lost 1; none watched, back after 8.1 s at most; missed: lost: 1 |",
+        "1, 3, 1 generators under a load that comes and goes | 0 of 7 sessions lost, 0 fragments missing; 2 moves; "
+        "gap p95 0.0 s, worst 1.2 s; first fragment after 0.4 to 9.8 s |",
         "1,234 sessions that come, pause, fork and go: what grows",
         "| none of 3 (801 MiB, 803 MiB) |",
         "| 1.001, 1.002 (-1.0 to +1.2 % an hour) |",
