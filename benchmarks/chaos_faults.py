@@ -70,11 +70,13 @@ async def damage_newest(snapshots: Redis, sid: str) -> None:
     await snapshots.hset(key, newest, bytes(head))
 
 
-async def update(stage: Stage, _: random.Random) -> frozenset[str]:
-    """Every replica is replaced twice: by one generator, and by as many as there were."""
-    for generators in (1, GENERATORS):
-        await asyncio.to_thread(stage.service.update, generators=generators)
-        await stage.rest(generators)
+async def update(stage: Stage, draw: random.Random) -> frozenset[str]:
+    """One of the generators is stopped; then every replica is replaced, and there are as many as before."""
+    await asyncio.to_thread(stage.service.update, generators=1)
+    await stage.rest(1)
+    any_other = draw.randrange(64, 2**20)  # MiB, of which no session here has any use
+    await asyncio.to_thread(stage.service.update, generators=GENERATORS, snapshot_mib=any_other)
+    await stage.rest()
     return stage.everybody()
 
 
@@ -145,7 +147,7 @@ FAULTS = {
         corrupt_and_kill,
     ),
     "update": Fault(
-        "rolling updates: down to one generator, and back to two",
+        "scale-down to one generator, then a rolling update of all to two",
         5,
         Bar("lost 0, p95 gap at most 1 s", p95_gap=1.0),
         update,

@@ -49,7 +49,8 @@ class SteeredService(ServiceProcess):
         return answer["answer"]
 
     def update(self, **changed: Any) -> None:
-        """A rolling update to other settings. Returns when the new replicas run; the old ones may still hand over."""
+        """A rolling update to what is set now, and this. Returns when the new replicas run; old ones may still hand
+        over."""
         self.order("update", changed)
 
     def replicas(self) -> dict[str, dict[str, int]]:
@@ -149,11 +150,12 @@ def main() -> None:
 
     settings, orders = json.loads(sys.argv[1]), _Orders()
     with Service(load_settings(**settings), say) as service:
-        known: dict[str, Callable[..., Any]] = {
-            "replicas": _replicas,
-            "ray": _ray,
-            "update": lambda changed: service.update(load_settings(**settings | changed)),
-        }
+
+        def update(changed: Mapping[str, Any]) -> None:
+            settings.update(changed)
+            service.update(load_settings(**settings))
+
+        known: dict[str, Callable[..., Any]] = {"replicas": _replicas, "ray": _ray, "update": update}
         say(f"{service.url} is ready")
         while (order := orders.next(WATCH_SECONDS)) != "":
             service.keep()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +25,14 @@ from deployments.text_encoder import TextEncoder
 from deployments.video_encoder import VideoEncoder
 from longlive.model_folder import find_model
 from longlive.pipeline import default_precision
+from longlive.precision import Precision
 
 # A live viewer holds a call for as long as it watches, so calls are not what limits a replica: slots are.
 _CALLS = 10_000
+PARTS = ("TextEncoder", "VideoEncoder", "Exporter", "Generator", "Ingress")
+"""The deployments, in the order in which they are updated."""
+
+_COUNTS = ("generators", "min_generators", "max_generators", "ingresses", "video_encoders")
 _CPUS = 0.01  # replicas share the cores; what one may do is decided by its slots
 _ROUTING: dict[str, Any] = {
     "request_router_class": PinRouter,
@@ -33,37 +42,54 @@ _ROUTING: dict[str, Any] = {
 
 
 def build(
-    settings: Settings, redis_url: str, snapshots_url: str, gpus: int, running: int | None = None
+    parts: Mapping[str, Settings],
+    redis_url: str,
+    snapshots_url: str,
+    gpus: int,
+    running: int | None = None,
 ) -> serve.Application:
-    """The application for these settings, with its sessions in the Redis at `redis_url`, on a cluster with `gpus`.
+    """The application, with its sessions in the Redis at `redis_url`, on a cluster with `gpus`.
 
-    What live sessions go on from is kept at `snapshots_url`, a Redis or an fsspec URL. `running`: generators that there
-    are already, where a service that runs is updated. Raises CheckpointError if there is no such model.
+    `parts` has the settings of each of PARTS. Where a service that runs is updated, the replicas of a part whose
+    settings are the same go on; `running`: generators that there are already. What live sessions go on from is kept at
+    `snapshots_url`, a Redis or an fsspec URL. Raises CheckpointError if there is no such model.
     """
-    device = "cuda" if gpus >= settings.generators else "cpu"
-    if settings.dtype is None:
-        # Chosen once, for two replicas that choose by timing may not agree.
-        config = find_model(settings.model, settings.weights).config
-        settings = settings.model_copy(update={"dtype": default_precision(config, torch.device(device))})
-    text_encoder = _deployment(TextEncoder).bind(settings)
-    video_encoder = _deployment(VideoEncoder, num_replicas=settings.video_encoders).bind()
+    device = "cuda" if gpus >= parts["Generator"].generators else "cpu"
+    parts = {part: _with_dtype(wanted, device) for part, wanted in parts.items()}
+    text_encoder = _deployment(TextEncoder, parts).bind(parts["TextEncoder"])
+    encoders = parts["VideoEncoder"].video_encoders
+    video_encoder = _deployment(VideoEncoder, parts, num_replicas=encoders).bind()
     generators = _deployment(
         GeneratorReplica,
+        parts,
         name="Generator",
-        **_generators(settings, running),
+        **_generators(parts["Generator"], running),
         ray_actor_options={"num_cpus": _CPUS, "num_gpus": int(device == "cuda")},
         health_check_period_s=HEALTH_CHECK_SECONDS,
         graceful_shutdown_timeout_s=STOP_SECONDS,
-    ).bind(settings, redis_url, snapshots_url, text_encoder, video_encoder)
-    exporter = _deployment(ExporterReplica, name="Exporter").bind(settings, redis_url)
+    ).bind(parts["Generator"], redis_url, snapshots_url, text_encoder, video_encoder)
+    exporter = _deployment(ExporterReplica, parts, name="Exporter").bind(parts["Exporter"], redis_url)
     ingress = serve.ingress()(Ingress)
     return _deployment(
         ingress,
+        parts,
         name="Ingress",
-        num_replicas=settings.ingresses,
+        num_replicas=parts["Ingress"].ingresses,
         health_check_period_s=HEALTH_CHECK_SECONDS,
         graceful_shutdown_timeout_s=LEAVING_SECONDS,
-    ).bind(settings, redis_url, snapshots_url, generators, text_encoder, video_encoder, exporter)
+    ).bind(parts["Ingress"], redis_url, snapshots_url, generators, text_encoder, video_encoder, exporter)
+
+
+def _with_dtype(settings: Settings, device: str) -> Settings:
+    """Settings that say the number format: two replicas that chose it by timing might not agree."""
+    if settings.dtype is not None:
+        return settings
+    return settings.model_copy(update={"dtype": _fastest(settings.model, settings.weights, device)})
+
+
+@cache
+def _fastest(model: str, weights: Path | None, device: str) -> Precision:
+    return default_precision(find_model(model, weights).config, torch.device(device))
 
 
 def _generators(settings: Settings, running: int | None) -> dict[str, Any]:
@@ -88,7 +114,13 @@ def _generators(settings: Settings, running: int | None) -> dict[str, Any]:
     return {"autoscaling_config": scaling, "request_router_config": routing}
 
 
-def _deployment(cls: type, **options: Any) -> serve.Deployment:
+def _version(settings: Settings) -> str:
+    """Changes with what a replica is given, but not with how many there are, which Serve changes in place."""
+    given = settings.model_dump_json(exclude={"operator_token", *_COUNTS})
+    return hashlib.sha256(given.encode()).hexdigest()[:16]
+
+
+def _deployment(cls: type, parts: Mapping[str, Settings], **options: Any) -> serve.Deployment:
     common: dict[str, Any] = {
         "max_ongoing_requests": _CALLS,
         "ray_actor_options": {"num_cpus": _CPUS},
@@ -97,4 +129,7 @@ def _deployment(cls: type, **options: Any) -> serve.Deployment:
         "graceful_shutdown_timeout_s": 2.0,
         "graceful_shutdown_wait_loop_s": 0.1,
     }
-    return serve.deployment(**common | options)(cls)
+    deployment: serve.Deployment = serve.deployment(**common | options)(cls)
+    # Serve has no option for it any more, and would replace every replica at each `serve.run`.
+    deployment._version = _version(parts[deployment.name])
+    return deployment

@@ -85,7 +85,9 @@ class GeneratorReplica:
 
     async def offer(self, demand: Demand) -> Refusal | None:
         """Whether a session of another generator would be taken over."""
-        return self._generator.offer(demand)
+        if refusal := self._generator.offer(demand):
+            self._duty.refused()
+        return refusal
 
     async def watch(self, sid: str) -> AsyncGenerator[tuple[Fragment, ...], None]:
         async for fragments in self._generator.watch(sid):
@@ -129,8 +131,8 @@ class GeneratorReplica:
                 log.info("no lease of this replica yet: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _others_have_room(self, demand: Demand) -> bool:
-        return await self._others().has_room(demand, not_to=(self._place.replica,))
+    async def _others_have_room(self, sid: str, demand: Demand) -> bool:
+        return await self._others().has_room(sid, demand, not_to=(self._place.replica,))
 
     async def _hand_over(self, sid: str) -> None:
         me = self._place.replica

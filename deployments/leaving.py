@@ -83,7 +83,7 @@ class Leaver:
         if owned.recording is not None:
             with suppress(TimeoutError):
                 # A video as long as was asked for is kept whole; nobody waits long for one that is broken off.
-                async with asyncio.timeout(None if owned.finished else FLUSH_SECONDS):
+                async with asyncio.timeout(None if owned.finished or owned.at_end else FLUSH_SECONDS):
                     await owned.recording.flush()
         if owned.unkept and isinstance(fact, SessionEnded):
             fact = SessionFailed(reason=owned.unkept)
@@ -103,9 +103,9 @@ class Leaver:
             log.warning("the video could not be put by%s", " whole" if path else "", exc_info=True)
             if reason == "requested":
                 said = str(error) if isinstance(error, MediaError) else "The video could not be put by in time."
-                self._refuse(owned, said)
-                if path:
+                if path:  # first: the next pause may well keep one of the same name
                     await self._snapshots.forget(path)
+                self._refuse(owned, said)
                 return
             # It goes on from what there is: its snapshot, or the history, if at all.
         if owned.over:

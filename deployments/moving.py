@@ -16,6 +16,7 @@ SLACK_SHARE = 0.6
 """Of the time that a chunk plays: a session that has less until its next one is due had better make that one first."""
 
 LOOK_SECONDS = 0.02
+ASK_SECONDS = 2.0  # others wait for their turn behind a generator that does not answer
 log = logging.getLogger(__name__)
 
 
@@ -47,12 +48,12 @@ class Mover:
                 return best
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def move(self, owned: Owned) -> None:
-        """Have another generator take it. Never raises: one that nobody takes goes on here, for another attempt."""
+    async def move(self, owned: Owned) -> bool:
+        """Have another generator take it. False: nobody has, and it goes on here, for another attempt. Never raises."""
         with about(owned.sid):
             # Asked first, for its picture stands still while it is handed over.
             if not await self._has_heir(owned) or owned.over or owned.stands:
-                return
+                return False
             owned.moving = True
             owned.still.clear()
             self._changed()
@@ -66,13 +67,15 @@ class Mover:
                 owned.moving = False
                 owned.still.clear()
                 self._changed()
-            else:
-                log.info("session handed over before chunk %d", owned.next_chunk)
-                self._drop(owned)
+                return False
+            log.info("session handed over before chunk %d", owned.next_chunk)
+            self._drop(owned)
+            return True
 
     async def _has_heir(self, owned: Owned) -> bool:
         try:
-            return await self._others_have_room(owned.demand)
+            async with asyncio.timeout(ASK_SECONDS):
+                return await self._others_have_room(owned.sid, owned.demand)
         except Exception as error:
             log.warning("not known whether another generator has room: %r", error)
             return False

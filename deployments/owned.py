@@ -86,12 +86,11 @@ class Owned:
     earlier. `starting`: no fragment of it was ever out. `resumed`: the video was paused before. `moved`: another
     replica had it until now. `live`: it is made at its frame rate, for viewers; else as fast as the others leave room,
     for nobody. `max_seconds`: it ends with the first chunk that reaches this length. `pausing`: why it shall pause.
-    `moving`: another generator shall take it; `still`: all that was made of it is out. `broken`: the model broke over
-    it here; `broke_before`: the chunk over which it did before. `paused`: it has left, and others may have its lease.
-    `unkept`: why a render that was to be recorded is not. `rewinds`: where it is asked to go back to; `rewinding`: it
-    does. `again`: it is made from its very first chunk on, and what others made of it before is made once more for
-    nobody. `told_applied`: the prompt that the owner before had said its first chunk to follow, which it did not get
-    to.
+    `moving`: another generator shall take it; `still`: all that was made of it is out. `at_end`: why nothing more can
+    be made of it. `broken`: the model broke over it here; `broke_before`: the chunk over which it did before. `paused`:
+    it has left, and others may have its lease. `unkept`: why a render that was to be recorded is not. `rewinds`: where
+    it is asked to go back to; `rewinding`: it does. `again`: it is made from its very first chunk on, and what others
+    made of it before is made once more for nobody.
     """
 
     sid: str
@@ -119,6 +118,7 @@ class Owned:
     leaving: bool = False
     moving: bool = False
     broken: bool = False
+    at_end: str = ""
     broke_before: int | None = None
     over: bool = False
     paused: bool = False
@@ -167,6 +167,7 @@ class Owned:
         """
         return (
             self.broken
+            or bool(self.at_end)
             or self.finished
             or (self.pausing is not None and self.next_chunk >= self.first_chunk + self.starting)
         )

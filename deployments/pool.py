@@ -17,6 +17,8 @@ from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal, 
 from deployments.session import Session
 
 TAKE_SECONDS = 30.0
+START_SECONDS = 10
+"""What a generator's start may take, as it is told: a guess, for the model may be large."""
 
 
 class PoolFull(Exception):
@@ -37,22 +39,30 @@ class GeneratorPool:
         """Have a session that nobody holds begun, or resumed, by the replica with the most room; or with `take_over`
         have one that somebody holds, or held, go on there. Replicas in `not_to` are not asked.
 
-        Raises PoolFull, NoSuchSession, SessionOver, LeaseHeld, TimeoutError, and PartDown when the replica died over
-        it, or there is none: then the session may have begun all the same, and is adopted.
+        Raises PoolFull, also where none runs for the moment, NoSuchSession, SessionOver, LeaseHeld, TimeoutError, and
+        PartDown when the replica died over it: then the session may have begun all the same, and is adopted.
         """
-        taken: Session = await self._first(sid, not_to, lambda replica: replica.take.remote(sid, take_over))
+        try:
+            taken: Session = await self._first(sid, not_to, lambda replica: replica.take.remote(sid, take_over))
+        except NoReplicaLeft as error:
+            if take_over is not None:
+                raise PartDown("generator") from error
+            raise PoolFull(START_SECONDS) from None
         return taken
 
-    async def has_room(self, demand: Demand, not_to: tuple[str, ...]) -> bool:
+    async def has_room(self, sid: str, demand: Demand, not_to: tuple[str, ...]) -> bool:
         """Whether some replica that is not in `not_to` would take over a session that asks so much."""
         try:
-            await self._first("room", not_to, lambda replica: replica.offer.remote(demand))
-        except (PoolFull, PartDown, TimeoutError):
+            await self._first(sid, not_to, lambda replica: replica.offer.remote(demand))
+        except (NoReplicaLeft, PoolFull, PartDown, TimeoutError):
             return False
         return True
 
     async def _first(self, sid: str, not_to: tuple[str, ...], call: Callable[[Any], DeploymentResponse]) -> Any:
-        """The answer of the first replica, of those with the most room, that does not refuse. Raises as `take`."""
+        """The answer of the first replica, of those with the most room, that does not refuse.
+
+        Raises as `take`, and NoReplicaLeft where none is asked.
+        """
         refusals: list[Refusal] = []
         while True:
             refused = tuple(refusal.replica for refusal in refusals)
@@ -60,9 +70,9 @@ class GeneratorPool:
             try:
                 async with asyncio.timeout(TAKE_SECONDS):
                     answer = await response
-            except NoReplicaLeft as error:
+            except NoReplicaLeft:
                 if not refusals:
-                    raise PartDown("generator") from error
+                    raise
                 raise PoolFull(min(refusal.retry_after_s for refusal in refusals)) from None
             except (RayActorError, DeploymentUnavailableError) as error:
                 raise PartDown("generator") from error
@@ -90,7 +100,7 @@ class GeneratorPool:
 
     async def ready(self) -> None:
         """Returns when some generator answers. Raises PartDown."""
-        await ask("generator", lambda: self._to(Placement("ready")).ready.remote())
+        await ask("generator", lambda: self._to(Placement("ready", waits=True)).ready.remote())
 
     def _to(self, placement: Placement) -> Any:
         return self._handle.options(session_id=str(placement))

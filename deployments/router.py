@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +19,7 @@ from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, R
 from deployments.placement import NoReplicaLeft, Placement, ReplicaGone, Stay, rank
 
 NAMESPACE = "serve"
+LOOK_SECONDS = 1.0
 CALLS = 10_000  # to one that is being stopped; it counts for itself
 log = logging.getLogger(__name__)
 
@@ -35,12 +37,14 @@ class PinRouter(RequestRouter):
         self._pack = pack
         self._others: dict[ReplicaID, RunningReplica] = {}
         self._live: frozenset[ReplicaID] | None = None
+        self._looked = 0.0
 
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
         live = frozenset(replica.replica_id for replica in replicas)
-        if live != self._live or self._others:
+        now = time.monotonic()
+        if live != self._live or (self._others and now - self._looked >= LOOK_SECONDS):
             self._others = self._alive_besides(live)
-            self._live = live
+            self._live, self._looked = live, now
         super().update_replicas(replicas)
         self._replicas.update(self._others)  # Serve sends nothing to one that it does not find there
 

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from types import FrameType, TracebackType
@@ -104,13 +104,20 @@ class Service:
     def update(self, settings: Settings) -> None:
         """Go on with other settings of the replicas: each is replaced by a new one, in turn, while its sessions move.
 
+        Only how many there are changes in place. Part by part, for those that start take cores from those that run.
         Returns when the new ones run; the old ones may still hand over. Host, port, stores and model stay.
         """
         from ray import serve
 
+        from deployments.app import PARTS
+
         generators = serve.status().applications[APP].deployments["Generator"]
         running = sum(count for state, count in generators.replica_states.items() if state != "STOPPING")
-        self._run(settings, running)
+        parts = dict.fromkeys(PARTS, self._settings)
+        for part in PARTS:
+            parts[part] = settings
+            self._run(parts, running)
+        self._settings = settings
 
     def stop(self) -> None:
         """Returns when every process that was started is gone. Repeatable."""
@@ -174,11 +181,11 @@ class Service:
 
         self._progress("loading the model")
         imports.join()
-        from deployments.app import build
+        from deployments.app import PARTS, build
 
         self._build = partial(build, redis_url=redis_url, snapshots_url=snapshots_url, gpus=gpus)
         try:
-            self._run(settings)
+            self._run(dict.fromkeys(PARTS, settings))
         except RuntimeError as error:  # Serve keeps why a replica cannot run in its own log
             raise CannotStart(
                 f"the model '{settings.model}' cannot be served here; `longlive generate` with the same --model, "
@@ -188,12 +195,13 @@ class Service:
         self._stack.callback(_broadcast, serve.get_deployment_handle("Generator", APP), "close")
         self._await_ready()
 
-    def _run(self, settings: Settings, running: int | None = None) -> None:
+    def _run(self, settings: Mapping[str, Settings], running: int | None = None) -> None:
         from ray import serve
 
         # Also where there is a REDIS_URL and a store: whoever can read the data directory operates the service.
-        token = settings.operator_token or operator_token(settings.data_dir)
-        application = self._build(settings.model_copy(update={"operator_token": token}), running=running)
+        token = self._settings.operator_token or operator_token(self._settings.data_dir)
+        with_token = {part: each.model_copy(update={"operator_token": token}) for part, each in settings.items()}
+        application = self._build(with_token, running=running)
         serve.run(application, name=APP, route_prefix="/", logging_config=self._quiet)
 
     def _start_redis(self, redis: RedisServer) -> str:

@@ -8,12 +8,9 @@ import logging
 from ray.serve.handle import DeploymentHandle
 
 from deployments.placement import Placement, TakeOver
-from deployments.pool import GeneratorPool, PoolFull
+from deployments.pool import START_SECONDS, GeneratorPool, PoolFull
 from deployments.replicas import Replicas
 from deployments.session import Session
-
-START_SECONDS = 10
-"""What a generator's start may take, as it is told: a guess, for the model may be large."""
 
 WAKE_SECONDS = 60.0
 

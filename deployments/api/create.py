@@ -22,7 +22,7 @@ from deployments.model_view import ModelView
 from deployments.pool import PoolFull
 from deployments.session import Session, SessionState
 from deployments.snapshot_shelves import SnapshotsAway
-from deployments.store import NoSuchSession
+from deployments.store import NoSuchSession, SessionOver
 
 SEEDS = 2**31
 WAITING_RETRY_SECONDS = 10
@@ -69,6 +69,8 @@ async def start(
         session = await _start(services, created, script, queue, prepare)
     except PartDown:  # died over it: there may be another generator, and the dead one's session is not ours
         session = await _start(services, created, script, queue, prepare)
+    except SessionOver as error:  # the model broke over it on every generator that tried
+        raise PartDown("generator") from error
     token = await services.steering.token(session.id)
     return CreatedSession(**SessionView.of(session).model_dump(), control_token=token, warnings=created.warnings)
 

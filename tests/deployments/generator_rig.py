@@ -83,6 +83,8 @@ class FoundInMemory:
 class MemoryHistory:
     """Snapshots by session and chunk; None is a damaged one. `away`: it raises. Several generators may share one."""
 
+    seconds = 0.25
+
     def __init__(self) -> None:
         self.kept: dict[str, dict[int, Snapshot | None]] = {}
         self.away = False
@@ -192,7 +194,7 @@ class Rig:
     async def thumbnail(self, frame: NDArray[np.uint8]) -> bytes:
         return bytes([int(frame[0, 0, 0])])
 
-    async def others_have_room(self, demand: Demand) -> bool:
+    async def others_have_room(self, sid: str, demand: Demand) -> bool:
         return self.heir is not None and self.heir.generator.offer(demand) is None
 
     async def hand_over(self, sid: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from deployments.app import _generators
+from deployments.app import _deployment, _generators, _version
 from deployments.autoscaling import Autoscaling
 from deployments.router import PinRouter
 from deployments.settings import Settings
+from deployments.video_encoder import VideoEncoder
 
 
 def test_a_fixed_number_of_generators_is_not_scaled_and_sessions_spread() -> None:
@@ -29,3 +30,12 @@ def test_a_range_of_generators_is_scaled_and_an_update_keeps_those_that_run(runn
     assert (scaling.min_replicas, scaling.initial_replicas, scaling.max_replicas) == (0, initial, 6)
     assert scaling.policy.get_policy() is Autoscaling
     assert options["request_router_config"].request_router_kwargs == {"pack": True}
+
+
+def test_a_replica_is_replaced_for_other_settings_and_not_for_another_number_of_them() -> None:
+    settings = Settings(generators=2)
+    assert _version(settings) == _version(settings.model_copy(update={"generators": 3, "ingresses": 2}))
+    assert _version(settings) != _version(settings.model_copy(update={"snapshot_mib": 65}))
+    deployment = _deployment(VideoEncoder, {"VideoEncoder": settings})
+    assert deployment._version == _version(settings)
+    assert deployment.options(num_replicas=2)._version == _version(settings), "Serve keeps it"

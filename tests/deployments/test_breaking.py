@@ -16,6 +16,7 @@ from deployments.entries import PauseRequested, SessionBroke, SessionFailed, Ses
 from deployments.placement import Refusal, TakeOver
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import SessionOver
+from longlive.errors import InputError
 
 BAD = 13
 
@@ -38,6 +39,15 @@ class BrokenDevice(BrokenStream):
 
 class BrokenFromTheStart(BrokenDevice):
     at = 0
+
+
+class EndingStream(FakeVideoStream):
+    """A video whose model has no more positions behind chunk 4."""
+
+    def next_frames(self) -> Tensor:
+        if self.chunk == 5:
+            raise InputError("latent frame 15 would be past the 15 positions of the model")
+        return super().next_frames()
 
 
 def make(store: Store, folder: Path, name: str, history: MemoryHistory, kind: type[FakeVideoStream], **how: int) -> Rig:
@@ -167,7 +177,6 @@ async def test_a_session_that_breaks_on_its_way_to_a_replica_stays_as_it_was_but
         assert [broke.chunk for broke in await first.all_of(SessionBroke, "s")] == [before.chunks]
         if how == "live":
             assert "s" in await store.leases.orphans()
-            over = TakeOver("q", "lost")
         with pytest.raises(SessionOver):
             await two.take("s", over)
         with pytest.raises(SessionOver):
@@ -192,3 +201,18 @@ def test_a_device_is_broken_if_two_broke_or_one_comes_back_and_nothing_was_made_
     assert not health.broken
     health.broke("v")
     assert health.broken
+
+
+async def test_a_video_at_the_end_of_its_model_says_so_and_its_device_is_well(store: Store, tmp_path: Path) -> None:
+    first, second = pair(store, tmp_path, EndingStream, EndingStream)
+    async with first.running() as generator, second.running():
+        for sid in ("s", "t"):
+            await first.begin(sid)
+        shown = await asyncio.gather(*(first.watch(sid, 10) for sid in ("s", "t")))
+        assert [[fragment.chunk for fragment in some] for some in shown] == [[0, 1, 2, 3, 4]] * 2
+        for sid in ("s", "t"):
+            failed = await first.next_of(SessionFailed, sid)
+            assert "past the 15 positions" in failed.reason
+            assert await first.all_of(SessionBroke, sid) == []
+        generator.check_health()
+        assert isinstance(await first.begin("u"), Session)

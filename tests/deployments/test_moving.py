@@ -19,12 +19,23 @@ from redis_store import Store
 from torch import Tensor
 
 from deployments.admission import Demand
-from deployments.entries import Chunk, PromptApplied, PromptRequested, SessionLive, SessionMoved, SessionPaused
+from deployments.entries import (
+    Chunk,
+    PromptApplied,
+    PromptCancelled,
+    PromptCancelRequested,
+    PromptRefused,
+    PromptRequested,
+    SessionLive,
+    SessionMoved,
+    SessionPaused,
+)
 from deployments.fragments import Fragment
 from deployments.moving import Mover
 from deployments.owned import Owned
 from deployments.parts import Parts
 from deployments.placement import Refusal, TakeOver
+from deployments.receipts import PromptStatus, receipts
 from deployments.recording import recorded
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import Keys, LeaseHeld
@@ -212,6 +223,47 @@ async def test_prompts_that_wait_are_taken_up_by_the_next_owner(store: Store, tm
     assert [(each.prompt_id, each.chunk) for each in applied] == [("meanwhile", chunks), ("later", 12)]
 
 
+async def test_a_prompt_that_is_said_to_have_applied_applies_whatever_was_asked_later(
+    store: Store, tmp_path: Path
+) -> None:
+    first, second = pair(store, tmp_path)
+    before = await lose(first)
+    end, frame = before.chunks, before.frames
+    asked = PromptRequested(prompt_id="p", text="a cube", at_frame=frame)
+    await store.timeline.append_command("s", asked)
+    applied = PromptApplied(
+        prompt_id="p", text="a cube", chunk=end, frame=frame, media_seconds=before.media_seconds, latency_ms=1
+    )
+    await store.timeline.append_fact("s", before.fence, applied)  # and before the chunk is counted, its owner dies
+    await store.timeline.append_command("s", PromptRequested(prompt_id="q", text="a cone", at_frame=frame))
+    await store.timeline.append_command("s", PromptCancelRequested(prompt_id="p"))
+    plain, away = second.encode_text, [True, True]
+
+    async def encode_text(text: str) -> Tensor:
+        if text == "a cube" and away:
+            away.pop()
+            raise RuntimeError("no text encoder")
+        return await plain(text)
+
+    second.encode_text = encode_text  # type: ignore[method-assign]
+    async with second.running() as generator:
+        await generator.take("s", LOST)
+        shown: dict[int, int] = {}
+        async for some in generator.watch("s"):
+            shown |= {fragment.chunk: fragment.data[0] for fragment in some}
+            if end + 2 in shown:
+                break
+        session = await store.timeline.session("s")
+        facts = await second.facts("s")
+    assert [second.prompts[shown[chunk] - 1] for chunk in range(end, end + 3)] == ["a cube", "a cone", "a cone"]
+    assert (session.prompt, session.waiting_prompts) == ("a cone", 0)
+    assert [(each.prompt_id, each.status, each.chunk) for each in receipts(facts)] == [
+        ("p", PromptStatus.applied, end),
+        ("q", PromptStatus.applied, end + 1),
+    ]
+    assert not any(isinstance(fact, PromptRefused | PromptCancelled) for fact in facts)
+
+
 async def test_a_video_that_is_restored_as_it_was_earlier_follows_its_newest_prompt(
     store: Store, tmp_path: Path
 ) -> None:
@@ -299,11 +351,11 @@ async def test_a_session_that_nobody_takes_goes_on_where_it_is_and_is_offered_ag
     offered: list[str] = []
     plain, room = first.hand_over, first.others_have_room
 
-    async def others_have_room(demand: Demand) -> bool:
+    async def others_have_room(sid: str, demand: Demand) -> bool:
         asked.append(others)
         if others == "cannot be asked" and first.heir is None:
             raise RuntimeError("no way to them")
-        return others == "refuse" or await room(demand)
+        return others == "refuse" or await room(sid, demand)
 
     async def hand_over(sid: str) -> None:
         offered.append(sid)

@@ -10,9 +10,10 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 from ray.serve.exceptions import DeploymentID, DeploymentUnavailableError
 
+from deployments.admission import Demand
 from deployments.calls import PartDown
 from deployments.placement import NoReplicaLeft, OwnerDied, Placement, Refusal, TakeOver
-from deployments.pool import GeneratorPool, PoolFull
+from deployments.pool import START_SECONDS, GeneratorPool, PoolFull
 from deployments.session import Session, SessionState
 
 SESSION = Session(
@@ -86,12 +87,36 @@ async def test_a_full_pool_says_when_the_first_slot_may_be_free() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [RayActorError(), DeploymentUnavailableError(DeploymentID("Generator", "longlive")), NoReplicaLeft("s")],
-    ids=["died", "never started", "none is there"],
+    [RayActorError(), DeploymentUnavailableError(DeploymentID("Generator", "longlive"))],
+    ids=["died", "never started"],
 )
 async def test_a_pool_without_a_generator_is_down_and_not_full(error: Exception) -> None:
     with pytest.raises(PartDown, match="generator"):
         await taken(Handle(error))
+
+
+async def test_while_a_generator_is_replaced_a_new_session_can_wait_for_it() -> None:
+    with pytest.raises(PoolFull) as full:
+        await taken(Handle(NoReplicaLeft("s")))
+    assert full.value.retry_after_s == START_SECONDS
+    with pytest.raises(PartDown, match="generator"):
+        await GeneratorPool(Handle(NoReplicaLeft("s"))).take("s", TakeOver("r", "lost"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "room"),
+    [
+        (["no refusal"], True),
+        ([Refusal("a", 9), "no refusal"], True),
+        ([Refusal("a", 9), NoReplicaLeft("s")], False),
+        ([NoReplicaLeft("s")], False),
+        ([RayActorError()], False),
+    ],
+)
+async def test_others_have_room_when_one_of_them_does(answers: list[Any], room: bool) -> None:
+    handle = Handle(*answers)
+    assert await GeneratorPool(handle).has_room("s", Demand(16), not_to=("me",)) is room
+    assert all("me" in placement.excluded for placement in handle.placements)
 
 
 async def test_a_session_that_nobody_waits_for_any_more_is_cancelled() -> None:

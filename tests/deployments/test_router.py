@@ -52,6 +52,7 @@ def actors(monkeypatch: pytest.MonkeyPatch) -> Actors:
     known = Actors()
     # Serve pickles the class by value: once it was read back, its methods have globals that are not the module's.
     monkeypatch.setitem(PinRouter.update_replicas.__globals__, "_named_replicas", known.named)
+    monkeypatch.setitem(PinRouter.update_replicas.__globals__, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(PinRouter, "create_replica_wrapper", lambda _, info: Replica(info.replica_id.unique_id))
     return known
 

@@ -34,7 +34,7 @@ def main(folder: Path, port: int) -> None:
     from ray.cluster_utils import Cluster
     from ray.serve.config import HTTPOptions
 
-    from deployments.app import build
+    from deployments.app import PARTS, build
 
     settings = Settings(
         port=port,
@@ -50,7 +50,7 @@ def main(folder: Path, port: int) -> None:
         try:
             ray.init(address=cluster.address, log_to_driver=False)
             serve.start(http_options=HTTPOptions(port=port, location="HeadOnly"))
-            app = build(settings, redis.url, snapshots.url, gpus=2)
+            app = build(dict.fromkeys(PARTS, settings), redis.url, snapshots.url, gpus=2)
             running = threading.Thread(target=partial(serve.run, app, name="longlive", route_prefix="/"))
             running.start()
             while not _on_head():

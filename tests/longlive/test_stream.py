@@ -111,7 +111,7 @@ def test_the_decoder_s_warm_up_is_what_makes_the_seam_invisible(untrained: Model
         psnr(watch(VideoStream.restore(untrained, snapshot, warmup_latents=latents), 1), expected)
         for latents in (0, 3, 6, 12)
     ]
-    assert errors == sorted(errors)
+    assert errors == sorted(set(errors))
 
 
 def test_another_process_goes_on_with_the_very_frames_that_this_one_would_restore(
