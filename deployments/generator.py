@@ -254,7 +254,7 @@ class Generator:
         try:
             session = await parts.timeline.session(sid)
             if take_over and not session.status.owned:  # it has paused a moment ago: it misses no owner
-                await self._give_back(sid, taking)
+                await self._give_back(sid, taking, over)
                 raise LeaseHeld(sid, take_over.owner)
             entries = await history(parts.timeline, sid)
             left = await left_over(parts, session, fence)
@@ -269,13 +269,13 @@ class Generator:
             try:
                 await self._state_broke(session, entries, claim)
             finally:
-                await self._give_back(sid, taking)
+                await self._give_back(sid, taking, over)
             return None
         except BaseException:
-            await self._give_back(sid, taking)
+            await self._give_back(sid, taking, over)
             raise
         if self._refuses or taking.abandoned:
-            await self._give_back(sid, taking)
+            await self._give_back(sid, taking, over)
             return None
         owned = self._owned[sid] = own(parts, session, claim, restored, left, over.cause, self._hold, self._unkept)
         taking.decided.set()
@@ -293,10 +293,10 @@ class Generator:
             raise SessionOver(session.id, SessionState.failed)
         await append(session.id, claim.fence, _broke(session.chunks, session.fps), owner=claim.owner)
 
-    async def _give_back(self, sid: str, taking: Taking) -> None:
+    async def _give_back(self, sid: str, taking: Taking, over: TakeOver) -> None:
         fence, taking.fence = taking.fence, None  # from now on nobody renews it
         if fence is not None:
-            await self._parts.leases.release(sid, fence, KEEP_SECONDS)
+            await self._parts.leases.release(sid, fence, KEEP_SECONDS, dead_owner=over.owner)
         await self._ending.if_asked(sid)
 
     def _undo(self, sid: str, taking: Taking) -> None:

@@ -68,9 +68,11 @@ for _, key in ipairs({state, timeline, fence, KEYS[5]}) do redis.call('PERSIST',
 return {'ok', mine, redis.call('HGET', state, 'written_id') or ''}
 """
 
+# Back in the name of the one it was taken from: of whoever takes it because of that one, the next one may.
 _RELEASE = """
-local fence, lease = KEYS[1], KEYS[2]
+local fence, lease, state = KEYS[1], KEYS[2], KEYS[3]
 if tonumber(redis.call('GET', fence) or '0') ~= tonumber(ARGV[1]) then return end
+if ARGV[3] ~= '' then redis.call('HSET', state, 'owner', ARGV[3]) end
 redis.call('DEL', lease)
 for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
 """
@@ -141,12 +143,15 @@ class Leases:
                 raise SessionOver(sid, status)
         raise NoSuchSession(sid)
 
-    async def release(self, sid: str, fence: int, keep_seconds: float) -> None:
-        """Give back a session that was claimed and not begun: it stays as it was, for so long, for somebody else."""
+    async def release(self, sid: str, fence: int, keep_seconds: float, dead_owner: str = "") -> None:
+        """Give back a session that was claimed and not begun: it stays as it was, for so long, for somebody else.
+
+        `dead_owner`: the one that `claim` was told.
+        """
         keys = Keys(sid)
         await self._give_back(
             keys=[keys.fence, keys.lease, keys.state, keys.timeline, keys.chunks],
-            args=[fence, int(keep_seconds * 1000)],
+            args=[fence, int(keep_seconds * 1000), dead_owner],
         )
 
     async def orphans(self) -> frozenset[str]:

@@ -70,7 +70,7 @@ class Parts:
     `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with a stream's snapshot, or raises
     longlive.errors.SnapshotError. `others_have_room` tells whether another generator would take over a session that
     asks so much, without waiting for one to start. `hand_over` has another generator take a session that this one
-    holds, and returns when that one has it, or raises: then this one has it still.
+    holds, and returns when that one has it, or raises: then this one has it still, until its lease says otherwise.
     """
 
     timeline: Timeline

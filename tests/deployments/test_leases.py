@@ -107,6 +107,22 @@ async def test_a_session_given_back_is_as_it_was_for_somebody_else(store: Store,
     assert await store.leases.claim(sid, "r2") == fence + 1
 
 
+async def test_a_session_taken_from_its_owner_and_given_back_can_be_taken_from_that_one_again(
+    store: Store, sid: str
+) -> None:
+    await begin(store, sid)
+    fence = await store.leases.claim(sid, "r2", dead_owner="r1")
+    await store.leases.release(sid, fence, KEEP_SECONDS, dead_owner="r1")
+    session = await store.timeline.session(sid)
+    assert (session.owner, session.fence) == ("r1", fence)
+    assert await store.leases.held_by("r1") == {sid}
+    with pytest.raises(Fenced):
+        await store.leases.renew(sid, "r1", 1)
+    with pytest.raises(LeaseHeld):
+        await store.leases.claim(sid, "r3", dead_owner="r2")
+    assert await store.leases.claim(sid, "r3", dead_owner="r1") == fence + 1
+
+
 async def test_who_is_not_the_owner_any_more_gives_nothing_back(store: Store, sid: str) -> None:
     fence = await store.leases.claim(sid, "r1")
     await store.leases.claim(sid, "r2", dead_owner="r1")
