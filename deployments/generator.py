@@ -274,7 +274,7 @@ class Generator:
         except BaseException:
             await self._give_back(sid, taking, over)
             raise
-        if self._refuses or taking.abandoned:
+        if self._refuses or (taking.abandoned and not taking.wanted):
             await self._give_back(sid, taking, over)
             return None
         owned = self._owned[sid] = own(parts, session, claim, restored, left, over.cause, self._hold, self._unkept)

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from generator_rig import VIDEO, FakeVideoStream, owns
+from generator_rig import PATIENCE, VIDEO, FakeVideoStream, owns
 from generator_rig import rig as make_rig
 from redis.asyncio import Redis
 from redis_store import Store
@@ -25,18 +26,20 @@ from deployments.entries import (
     PromptRefused,
     PromptRequested,
     SessionEnded,
+    SessionMoved,
     SessionPaused,
     SessionResumed,
     SessionStarting,
     Stalled,
 )
 from deployments.leases import Leases
-from deployments.placement import Refusal
+from deployments.placement import Refusal, TakeOver
 from deployments.redis_server import RedisServer
 from deployments.session import Session, SessionState
 from deployments.store import Keys, connect
 from deployments.timeline import Timeline
 from deployments.waiting_room import WaitingRoom
+from longlive.snapshot import Snapshot
 
 
 async def test_chunks_come_in_order_and_are_counted(store: Store, tmp_path: Path) -> None:
@@ -284,6 +287,33 @@ async def test_a_take_whose_caller_leaves_gives_the_session_back(store: Store, t
             await asyncio.sleep(0.01)
         assert (await store.timeline.session("s")).status is SessionState.queued
         assert isinstance(await generator.take("s"), Session)
+
+
+async def test_a_take_over_whose_caller_leaves_goes_on(store: Store, tmp_path: Path) -> None:
+    first = make_rig(store, tmp_path)
+    second = make_rig(store, tmp_path, name="q", history=first.history)
+    restoring, go_on = threading.Event(), threading.Event()
+
+    def restore(snapshot: Snapshot) -> FakeVideoStream:
+        restoring.set()
+        go_on.wait(PATIENCE)
+        return FakeVideoStream.restore(snapshot)
+
+    second.restore = restore
+    async with first.running():
+        await first.begin("s")
+        await first.watch("s", 3)
+    await first.idle("s")
+    async with second.running() as generator:
+        taking = asyncio.create_task(generator.take("s", TakeOver("r", "lost")))
+        await asyncio.to_thread(restoring.wait, PATIENCE)
+        taking.cancel()
+        await asyncio.wait({taking})
+        go_on.set()
+        moved = await second.next_of(SessionMoved, "s")
+        await second.watch("s", 5)
+        assert generator.sessions == 1
+    assert (moved.cause, (await store.timeline.session("s")).owner) == ("lost", "q")
 
 
 class Late(Timeline):
