@@ -7,17 +7,17 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-PATIENCE_SECONDS = 0.25
 log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Stores what one session goes on from, in order, for its owner. For one event loop.
+    """Stores what one session goes on from, in order, for its owner: in `patience` seconds. For one event loop.
 
     While the place it is kept in is away nobody waits for it, and what was to be stored then is not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self._waiting: deque[tuple[int, Callable[[], Awaitable[None]]]] = deque()
         self._away = False
         self._moved = asyncio.Event()
@@ -34,9 +34,9 @@ class Keeper:
             self._writing = asyncio.create_task(self._write_all())
 
     async def stored(self, chunk: int) -> bool:
-        """Whether all up to that of `chunk` is: once it is, or after PATIENCE_SECONDS; at once if the place is away."""
+        """Whether all up to that of `chunk` is: once it is, or out of patience; at once if the place is away."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(self._patience):
                 while not self._away and any(each <= chunk for each, _ in self._waiting):
                     await self._moved.wait()
         except TimeoutError:

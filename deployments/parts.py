@@ -56,8 +56,13 @@ class SnapshotWriter(Protocol):
 
 
 class SnapshotHistory(Protocol):
-    """What a generator needs of `deployments.snapshot_history.SnapshotHistory`. Its chunks are media chunks."""
+    """What a generator needs of `deployments.snapshot_history.SnapshotHistory`. Its chunks are media chunks.
 
+    `seconds`: what it may take to store something.
+    """
+
+    @property
+    def seconds(self) -> float: ...
     def writer(self, sid: str, fence: int) -> SnapshotWriter: ...
     async def newest(self, sid: str, at_most: int) -> Found | None: ...
 

@@ -66,6 +66,11 @@ class SnapshotHistory:
     def __init__(self, shelf: Shelf, cap_bytes: int) -> None:
         self._shelf, self._cap_bytes = shelf, cap_bytes
 
+    @property
+    def seconds(self) -> float:
+        """What it may take to store something."""
+        return self._shelf.seconds
+
     def writer(self, sid: str, fence: int) -> SnapshotWriter:
         """For the owner with this fence, and for one task at a time."""
         return SnapshotWriter(self._shelf, sid, fence, self._cap_bytes)

@@ -187,7 +187,7 @@ def own(
         restored.stream,
         _clock(video, now, left),
         recorder,
-        Keeper(),
+        Keeper(parts.history.seconds),
         parts.history.writer(session.id, fence),
         video,
         session.chunks,

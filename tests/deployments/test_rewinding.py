@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from generator_rig import FoundInMemory, MemoryHistory, MemoryWriter, Rig
+from generator_rig import PATIENCE, FoundInMemory, MemoryHistory, MemoryWriter, Rig
 from generator_rig import rig as make_rig
 from redis_store import Store
 
@@ -138,6 +138,35 @@ async def test_what_has_happened_is_told_and_what_nobody_could_take_over_does_no
     assert kept is not None
     assert kept.head.chunk == (made if away else 1)
     assert len(await rig.all_of(RewindRefused, "s")) == away
+
+
+class FarWriter(MemoryWriter):
+    async def add(self, chunk: int, snapshot: Snapshot) -> None:
+        await asyncio.sleep(0.4)
+        await super().add(chunk, snapshot)
+
+
+class FarHistory(MemoryHistory):
+    seconds = PATIENCE
+
+    def writer(self, sid: str, fence: int) -> FarWriter:
+        return FarWriter(self, sid)
+
+
+async def test_what_is_stored_far_away_has_its_time_to_be(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path, history=FarHistory())
+    rig.heir = heir = make_rig(store, tmp_path, name="q", history=rig.history)
+    async with rig.running() as generator, heir.running():
+        await rig.begin("s", RAIN)
+        watching = asyncio.create_task(rig.watch("s", 1000))
+        await rig.until_chunks("s", 5)
+        await rig.ask("s", RewindRequested(to_frame=20))
+        await rig.next_of(SessionRewound, "s")
+        generator.drain()
+        moved = await rig.next_of(SessionMoved, "s")
+        await watching
+    assert (moved.cause, moved.restored_chunk) == ("handed-over", None)
+    assert await rig.all_of(RewindRefused, "s") == []
 
 
 async def test_who_takes_it_over_does_what_was_still_asked(rig: Rig, store: Store, tmp_path: Path) -> None:
