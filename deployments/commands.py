@@ -29,13 +29,14 @@ from deployments.logs import about
 from deployments.owned import Owned
 from deployments.prompt_plan import PlanFact
 from deployments.receipts import PromptStatus, receipts
-from deployments.session import chunk_first_frame
+from deployments.session import chunk_at, chunk_first_frame
 from deployments.store import NoSuchSession
 from deployments.timeline import Timeline
 
 CHUNKS_AHEAD = 4
 """Prompts are read so long before their chunk: early enough for a slow encoder, few enough to be held in memory."""
 
+AGAIN_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 
@@ -103,7 +104,8 @@ class CommandReader:
                         uncounted = receipt.chunk >= owned.first_chunk
                         if owned.again or uncounted:
                             at = entry.model_copy(update={"at_frame": receipt.frame})
-                            self._accept(owned, at, said=receipt.chunk)
+                            self._state(owned, owned.plan.add(at, owned.next_chunk, receipt.chunk, settled=True))
+                            self.read_ahead(owned)
                         if uncounted:
                             owned.told_applied = entry.prompt_id
                 case PauseRequested():
@@ -140,9 +142,9 @@ class CommandReader:
                 self._end(owned, SessionEnded(reason="requested"))
 
     def _accept(self, owned: Owned, asked: PromptRequested, said: int | None = None) -> None:
-        # Not for what is only made again, nor in place of the prompt that was said to have applied.
-        if asked.at_frame is None and owned.next_chunk < (first := owned.first_chunk + bool(owned.told_applied)):
-            asked = asked.model_copy(update={"at_frame": chunk_first_frame(first)})
+        first = owned.first_chunk
+        if owned.next_chunk < first and (asked.at_frame is None or chunk_at(asked.at_frame) < first):
+            asked = asked.model_copy(update={"at_frame": chunk_first_frame(first)})  # not for what is only made again
         self._state(owned, owned.plan.add(asked, owned.next_chunk, said))
         self.read_ahead(owned)
 
@@ -152,11 +154,16 @@ class CommandReader:
         except Exception:
             log.exception("prompt %s was not read", asked.prompt_id)
             reason = "The text encoder did not answer. Send the prompt again."
-            self._state(owned, owned.plan.refuse(asked.prompt_id, reason))
+            refused = owned.plan.refuse(asked.prompt_id, reason)
+            self._state(owned, refused)
+            if not refused:  # it was said to have applied, and its chunk waits for it
+                await asyncio.sleep(AGAIN_SECONDS)
         else:
             self._state(owned, owned.plan.read(asked.prompt_id, embeddings))
         finally:
             del owned.encoding[asked.prompt_id]
+        if not owned.over:
+            self.read_ahead(owned)
         self._changed()
 
     def _state(self, owned: Owned, facts: Iterable[PlanFact]) -> None:

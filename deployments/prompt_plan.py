@@ -42,6 +42,8 @@ class _Waiting:
     chunk: int
     said: int | None
     """The chunk that was stated."""
+    settled: bool = False
+    """Whether another owner has stated that it applied."""
     embeddings: Tensor | None = None
 
 
@@ -60,12 +62,16 @@ class PromptPlan:
         self._accepted = 0
         self._next = 0  # nobody waits for an earlier chunk
 
-    def add(self, asked: PromptRequested, chunk: int, said: int | None = None) -> list[PlanFact]:
-        """Accept a prompt while `chunk` is the next one. `said`: the chunk that another owner stated for it."""
+    def add(
+        self, asked: PromptRequested, chunk: int, said: int | None = None, *, settled: bool = False
+    ) -> list[PlanFact]:
+        """Accept a prompt while `chunk` is the next one. `said`: the chunk that another owner stated for it; `settled`:
+        which it said to have followed it, so that nothing refuses it any more, and what comes later comes behind it.
+        """
         wanted = chunk if asked.at_frame is None else max(chunk, chunk_at(asked.at_frame))
         self._accepted += 1
         self._next = max(self._next, chunk)
-        waiting = self._waiting[asked.prompt_id] = _Waiting(self._accepted, asked, wanted, said)
+        waiting = self._waiting[asked.prompt_id] = _Waiting(self._accepted, asked, wanted, said, settled)
         facts = self._place(waiting)
         return facts if asked.at_frame is None else facts + self._say(waiting)
 
@@ -77,11 +83,11 @@ class PromptPlan:
         return self._say(waiting)
 
     def refuse(self, prompt_id: str, reason: str) -> list[PlanFact]:
-        """Drop a prompt, if it still waits."""
+        """Drop a prompt, if it still waits and is not settled."""
         return [PromptRefused(prompt_id=prompt_id, reason=reason)] if self._drop(prompt_id) else []
 
     def cancel(self, prompt_id: str) -> list[PlanFact]:
-        """Drop a prompt that its author takes back. One that does not wait any more, or never did, stays as it is."""
+        """Drop a prompt that its author takes back. One that is settled or does not wait stays as it is."""
         return [PromptCancelled(prompt_id=prompt_id)] if self._drop(prompt_id) else []
 
     def begin(self, chunk: int) -> tuple[Prompt | None, list[PlanFact]]:
@@ -112,18 +118,22 @@ class PromptPlan:
         return waiting is not None and waiting.embeddings is not None
 
     def _place(self, waiting: _Waiting) -> list[PlanFact]:
-        """Have it wait for its chunk; where another one does, the later of the two."""
-        there = self._by_chunk.get(waiting.chunk)
+        """Have it wait for its chunk, or behind one that is settled there; of two that do, the later."""
+        while (there := self._by_chunk.get(waiting.chunk)) is not None and there.settled:
+            waiting.chunk += 1
         if there is None or there.number < waiting.number:
             self._by_chunk[waiting.chunk] = waiting
             return [] if there is None else self.refuse(there.asked.prompt_id, NEWER)
         return self.refuse(waiting.asked.prompt_id, NEWER)
 
     def _drop(self, prompt_id: str) -> bool:
-        waiting = self._waiting.pop(prompt_id, None)
-        if waiting is not None and self._by_chunk.get(waiting.chunk) is waiting:
+        waiting = self._waiting.get(prompt_id)
+        if waiting is None or waiting.settled:
+            return False
+        del self._waiting[prompt_id]
+        if self._by_chunk.get(waiting.chunk) is waiting:
             del self._by_chunk[waiting.chunk]
-        return waiting is not None
+        return True
 
     def _say(self, waiting: _Waiting) -> list[PlanFact]:
         if waiting.said == waiting.chunk or waiting.asked.prompt_id not in self._waiting:

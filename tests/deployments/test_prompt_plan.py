@@ -93,6 +93,18 @@ def test_what_another_owner_announced_is_not_announced_again_unless_it_changes()
     assert plan.add(asked("q", 33), 4, said=3) == [scheduled("q", 4)]
 
 
+def test_a_settled_prompt_stays_at_its_chunk_whatever_is_asked_later() -> None:
+    plan = PromptPlan(16)
+    plan.add(asked("p", 33), 3, said=3, settled=True)
+    assert plan.add(asked("q", 33), 3) == [scheduled("q", 4)]
+    assert plan.add(asked("r"), 3) == [PromptRefused(prompt_id="q", reason=NEWER)]
+    assert plan.read("r", EMBEDDINGS) == [scheduled("r", 4)]
+    assert plan.cancel("p") == plan.refuse("p", "no text encoder") == []
+    assert [each.prompt_id for each in plan.unread(4)] == ["p"]
+    assert plan.read("p", EMBEDDINGS) == []
+    assert [prompt.asked.prompt_id for prompt, _ in map(plan.begin, (3, 4)) if prompt] == ["p", "r"]
+
+
 def test_only_prompts_of_near_chunks_are_to_be_read() -> None:
     plan = PromptPlan(16)
     for chunk in range(20):
