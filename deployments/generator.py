@@ -37,7 +37,7 @@ from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
 from deployments.taking import Claim, Taking, left_over, own, stream_of
 from deployments.timeline import KEEP_SECONDS, parse_cursor
 from deployments.turns import Turns
-from longlive.errors import SnapshotError
+from longlive.errors import InputError, SnapshotError
 
 CLOSE_SECONDS = 3.5
 FIRST_DELIVERY_SECONDS = 0.05
@@ -341,6 +341,8 @@ class Generator:
                 continue
             if owned.broken:
                 self._leaver.give_up(owned)
+            elif owned.at_end:
+                self._end(owned, SessionFailed(reason=owned.at_end))
             elif owned.finished:
                 self._end(owned, SessionEnded(reason="finished"))
             else:
@@ -355,9 +357,14 @@ class Generator:
         self._commands.read_ahead(owned)
         try:
             made = await self._on_device(lambda: owned.make_chunk(prompt, self._parts.clock))
-        except ModelBroke:
+        except InputError as error:  # the video is at the end of what its model can do, and the device is well
+            owned.at_end = f"The video cannot go on: {error}."
+            self._wake.set()
+            return
+        except (ModelBroke, SnapshotError) as error:
             log.exception("the model broke")
-            self._health.broke(owned.sid)
+            if isinstance(error, ModelBroke):
+                self._health.broke(owned.sid)
             self._give_up(owned, chunk)
             return
         self._health.worked()
@@ -390,8 +397,8 @@ class Generator:
             owned = await self._mover.next_of(left.values())
             del left[owned.sid]
             began = self._parts.clock()
-            await self._mover.move(owned)
-            await asyncio.sleep(self._parts.clock() - began)  # so that who takes them catches up in between
+            if await self._mover.move(owned):
+                await asyncio.sleep(self._parts.clock() - began)  # so that who takes them catches up in between
 
     async def _keep_all(self) -> None:
         while True:
@@ -472,10 +479,10 @@ class Generator:
             return await self._on_device(work)
 
     async def _on_device(self, work: Callable[[], T]) -> T:
-        """Raises SnapshotError, and for all else ModelBroke."""
+        """Raises SnapshotError, InputError, and for all else ModelBroke."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._device, work)
-        except SnapshotError:
+        except (SnapshotError, InputError):
             raise
         except Exception as error:
             raise ModelBroke from error

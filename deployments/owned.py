@@ -89,7 +89,8 @@ class Owned:
     `moving`: another generator shall take it; `still`: all that was made of it is out. `at_end`: why nothing more can
     be made of it. `broken`: the model broke over it here; `broke_before`: the chunk over which it did before. `paused`:
     it has left, and others may have its lease. `unkept`: why a render that was to be recorded is not. `rewinds`: where
-    it is asked to go back to; `rewinding`: it does. `again`: it is made from its very first chunk on, and what others
+    it is asked to go back to; `rewinding`: it does. `told_applied`: the prompt that the owner before has said its
+    first chunk to follow, which it did not get to. `again`: it is made from its very first chunk on, and what others
     made of it before is made once more for nobody.
     """
 

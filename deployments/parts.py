@@ -89,7 +89,7 @@ class Parts:
     restore_stream: Callable[[Snapshot], Stream]
     history: SnapshotHistory
     recent: RecentFragments
-    others_have_room: Callable[[Demand], Awaitable[bool]]
+    others_have_room: Callable[[str, Demand], Awaitable[bool]]
     hand_over: Callable[[str], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
 

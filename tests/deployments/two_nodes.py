@@ -19,7 +19,6 @@ from pydantic import SecretStr
 
 from deployments.redis_server import RedisServer
 from deployments.settings import Settings
-from longlive.precision import Precision
 
 OPERATOR_TOKEN = "the operator's token"
 LEAN = {"include_dashboard": False, "object_store_memory": 128 * 2**20}
@@ -30,11 +29,14 @@ def main(folder: Path, port: int) -> None:
 
     os.environ.update(ENVIRONMENT | {"RAY_AUTH_MODE": "disabled"})
     import ray
+    import torch
     from ray import serve
     from ray.cluster_utils import Cluster
     from ray.serve.config import HTTPOptions
 
     from deployments.app import PARTS, build
+    from longlive.model_folder import find_model
+    from longlive.pipeline import default_precision
 
     settings = Settings(
         port=port,
@@ -42,7 +44,7 @@ def main(folder: Path, port: int) -> None:
         slots=4,
         data_dir=folder,
         unwatched_seconds=300,
-        dtype=Precision.float32,
+        dtype=default_precision(find_model("tiny", None).config, torch.device("cpu")),
         operator_token=SecretStr(OPERATOR_TOKEN),
     )
     with RedisServer(folder) as redis, RedisServer(folder / "snapshots") as snapshots:
