@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import re
 import sys
@@ -34,6 +35,7 @@ from chaos_figures import (
     quantiles_of,
     stale_chunks,
     stale_facts,
+    with_earlier,
 )
 from chaos_stage import FOLLOW_UPS, GENERATORS, LOST_SECONDS, Show, Stage
 from deployments.client import AsyncClient
@@ -290,6 +292,9 @@ def main() -> int:
     parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only this one; can be given again")
     parser.add_argument("--repeat", type=int, help="each fault so many times; not given: as often as its bar wants")
     parser.add_argument("--sessions", type=int, default=SESSIONS)
+    parser.add_argument(
+        "--with-earlier", type=Path, help="of the other faults, tell what this JSON of an earlier run has"
+    )
     parser.add_argument("--plot", type=Path, help="draw the gaps to this file (needs matplotlib)")
     parser.add_argument("--keep-log", type=Path, help="keep what the service said in this file")
     arguments = parser.parse_args()
@@ -306,10 +311,13 @@ def main() -> int:
             service.stop()
             if arguments.keep_log is not None:
                 arguments.keep_log.write_text(service.output)
-    emit(report("chaos", INCLUDES, results), arguments.json, out)
+    document = report("chaos", INCLUDES, results)
+    if arguments.with_earlier is not None:
+        document = with_earlier(document, json.loads(arguments.with_earlier.read_text()), FAULTS)
+    emit(document, arguments.json, out)
     if arguments.plot is not None:
-        plot(results, arguments.plot)
-    return 0 if results["passed"] else 1
+        plot(document["results"], arguments.plot)
+    return 0 if document["results"]["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -96,6 +96,18 @@ def back_after(arrivals: Iterable[Arrival], since: float) -> float | None:
     return next((arrival.at - since for arrival in arrivals if arrival.at > since), None)
 
 
+def with_earlier(document: Mapping[str, Any], earlier: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    """A run of some faults, and of the others what an earlier one has found; each row says when it was measured."""
+    rows: dict[str, Any] = {}
+    for run in (earlier, document):
+        results = run["results"]
+        when = {"commit": run["commit"], "fps": results["fps"]}
+        rows |= {name: when | row for name, row in results["faults"].items()}
+    faults = {name: rows[name] for name in order if name in rows}
+    results = {**document["results"], "faults": faults, "passed": all(row["passed"] for row in faults.values())}
+    return {**document, "results": results}
+
+
 def number_faults(numbers: Sequence[int]) -> Faults:
     """Numbers that came again or went back, and those that never came between the first and the last."""
     repeated = missing = 0

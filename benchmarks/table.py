@@ -128,8 +128,8 @@ def _viewers(document: dict[str, Any]) -> Rows:
 
 def _chaos(document: dict[str, Any]) -> Rows:
     results = document["results"]
-    watched = f"{results['sessions']} live sessions of {results['fps']} frames/s"
     for row in results["faults"].values():
+        watched = f"{results['sessions']} live sessions of {row.get('fps', results['fps'])} frames/s"
         gap, back = row["gap_seconds"], row["back_seconds"]
         seen = (
             f"gap p50 {gap['p50']:.1f} s, p95 {gap['p95']:.1f} s, worst {gap['max']:.1f} s" if gap else "none watched"

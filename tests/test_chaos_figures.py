@@ -22,6 +22,7 @@ from chaos_figures import (
     stale_chunks,
     stale_facts,
     time_gaps,
+    with_earlier,
 )
 from chaos_viewers import Boxes, Recording
 from deployments.admission import LOAD, Capacity, Demand, admits
@@ -141,6 +142,24 @@ def row(**other: Any) -> dict[str, Any]:
     )
     figures = {"gap_seconds": quantiles_of([1.0, 2.0]), "back_seconds": quantiles_of([3.0]), "hit": 2, "damage_said": 0}
     return nothing | figures | other
+
+
+def test_faults_that_are_measured_anew_replace_those_of_an_earlier_run() -> None:
+    def run(commit: str, fps: int, **passed: bool) -> dict[str, Any]:
+        faults = {name: {"passed": well} for name, well in passed.items()}
+        return {"commit": commit, "results": {"fps": fps, "faults": faults, "passed": all(passed.values())}}
+
+    together = with_earlier(
+        run("new", 3, update=True), run("old", 4, update=False, generator=True), ["generator", "update"]
+    )
+    assert together["commit"] == "new"
+    assert together["results"]["passed"]
+    assert list(together["results"]["faults"].items()) == [
+        ("generator", {"commit": "old", "fps": 4, "passed": True}),
+        ("update", {"commit": "new", "fps": 3, "passed": True}),
+    ]
+    again = with_earlier(run("newer", 5, nothing=True), together, ["nothing", "generator", "update"])
+    assert [row["commit"] for row in again["results"]["faults"].values()] == ["newer", "old", "new"]
 
 
 def test_a_bar_says_which_figures_miss_it() -> None:
