@@ -62,7 +62,7 @@ ENVIRONMENT = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.25",
     # What answers `live.mp4` without end has to be where its reader is.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.live:middlewares",
-    # With an arena of malloc for each of its many threads an ingress grows by 27 KiB a session, and so by 3.
+    # With an arena of malloc for each of its many threads an ingress grows with every session that it has seen.
     "MALLOC_ARENA_MAX": "2",
     "RAY_DEDUP_LOGS": "0",
     "TOKENIZERS_PARALLELISM": "false",
