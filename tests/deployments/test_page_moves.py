@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -68,7 +69,10 @@ async def seen(store: Store) -> AsyncIterator[Seen]:
 
 
 async def entry(seen: Seen, sid: str, kind: type[T]) -> T:
-    found = [entry for entry in await seen.parts.store.timeline.read(sid) if isinstance(entry, kind)]
+    """The one of this kind, once it is there: the page tells what it does before the service has taken it down."""
+    async with asyncio.timeout(30):
+        while not (found := [e for e in await seen.parts.store.timeline.read(sid) if isinstance(e, kind)]):
+            await asyncio.sleep(0.05)
     assert len(found) == 1
     return found[0]
 
