@@ -71,10 +71,10 @@ async def seen(store: Store) -> AsyncIterator[Seen]:
 async def entry(seen: Seen, sid: str, kind: type[T]) -> T:
     """The one of this kind, once it is there: the page tells what it does before the service has taken it down."""
     async with asyncio.timeout(30):
-        while not (found := [e for e in await seen.parts.store.timeline.read(sid) if isinstance(e, kind)]):
-            await asyncio.sleep(0.05)
-    assert len(found) == 1
-    return found[0]
+        first = await anext(one async for one in seen.parts.store.timeline.tail(sid) if isinstance(one, kind))
+    found = [one for one in await seen.parts.store.timeline.read(sid) if isinstance(one, kind)]
+    assert found == [first]
+    return first
 
 
 async def test_a_click_on_a_time_that_has_passed_forks_the_video_there(seen: Seen) -> None:
