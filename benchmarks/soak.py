@@ -2,9 +2,10 @@
 
 An hour, or `--minutes`. Every quarter of a minute it is noted what each part of the service holds: memory (shared pages
 divided among those who share them), open files, keys and bytes in Redis, objects and actors of Ray. A figure is flat if
-the slope after the warm-up is not surely (95 %) above 2 % of its mean in an hour. What Redis keeps of a session for a
-day after its end is kept for two minutes here, so that a day's sessions do not hide what nobody deletes. The exit
-status is 1 if something grows, or a session failed.
+the slope after the warm-up, or of the second half of it, is not surely (95 %) above 2 % of its mean in an hour: what
+grows only to a bound, as a pool of connections does, is flat. What Redis keeps of a session for a day after its end is
+kept for two minutes here, so that a day's sessions do not hide what nobody deletes. The exit status is 1 if something
+grows, or a session failed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def aged(ttl_by_key: Mapping[str, int], over: Collection[str], kept_seconds: int
 
 
 def flat(points: Sequence[Mapping[str, float]], warm_minutes: float) -> dict[str, dict[str, Any]]:
-    """Each figure's trend after the warm-up, and whether it is flat: its slope is not surely above the tolerance.
+    """Each figure's trend after the warm-up, and whether it is flat: it does not surely grow faster than the tolerance,
+    or does not in the second half of that time any more. A pool has as many connections as were ever used at once.
 
     A point has `minutes` and figures by names such as `mib.ingress`; the part before the dot says what it is.
     """
@@ -52,6 +53,8 @@ def flat(points: Sequence[Mapping[str, float]], warm_minutes: float) -> dict[str
         values = [point[name] for point in late]
         figures: dict[str, Any] = trend(hours, values)
         most = max(TOLERANCE * sum(values) / len(values), LEAST[name.partition(".")[0]])
-        low, _ = figures["slope_per_hour_95"]
-        found[name] = figures | {"most_per_hour": round(most, 3), "flat": low <= most}
+        half = len(values) // 2
+        later: Any = trend(hours[half:], values[half:])["slope_per_hour_95"]
+        figures |= {"second_half_per_hour_95": later, "most_per_hour": round(most, 3)}
+        found[name] = figures | {"flat": min(figures["slope_per_hour_95"][0], later[0]) <= most}
     return found

@@ -29,6 +29,14 @@ def test_what_grows_on_and_on_is_not_flat_though_it_goes_up_and_down() -> None:
     assert flat(points(lambda minute: 400 - minute / 2 + draw.gauss(0, 2)), 10)["mib.ingress"]["flat"]
 
 
+def test_what_grows_to_a_bound_is_flat_and_what_begins_to_grow_is_not() -> None:
+    draw = random.Random(0)
+    pool = points(lambda minute: 52 + 6 * (minute > 24) + draw.choice((0, 0, 0, 1)), name="files.redis")
+    assert flat(pool, 10)["files.redis"]["flat"]
+    leak = points(lambda minute: 400 + max(0, minute - 30) + draw.gauss(0, 2))
+    assert not flat(leak, 10)["mib.ingress"]["flat"]
+
+
 def test_what_may_be_noise_is_no_growth() -> None:
     draw = random.Random(3)
     assert flat(points(lambda minute: 100 + 20 * draw.random(), minutes=20), 5)["mib.ingress"]["flat"]
