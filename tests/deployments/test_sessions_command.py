@@ -43,8 +43,9 @@ class Shell:
         return json.loads(out)
 
     def begun(self, *arguments: object, to: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """The same in a process of its own."""
-        program = "from deployments.cli import main; main()"
+        """The same in a process of its own, which a Ctrl-C reaches also where the tests run in the background."""
+        program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        program += "from deployments.cli import main; main()"
         command = [sys.executable, "-c", program, "sessions", *map(str, arguments), "--url", self.url]
         return subprocess.Popen(command, stdout=to, stderr=to, text=True)
 
