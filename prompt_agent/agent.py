@@ -1,0 +1,189 @@
+"""The prompt agent: the first good prompt for a request, whoever writes it, before its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+
+from prompt_agent.backends import Backend, BackendError, Heard, Trouble
+from prompt_agent.cleaning import clean_request, clean_scene
+from prompt_agent.expansion import Ask, Draft, Expansion, NotUnderstood, Refused
+from prompt_agent.form import Form
+from prompt_agent.request import Change, changes_of, speaks_to_the_writer
+from prompt_agent.safety import SafetyHook, WordList
+from prompt_agent.validation import Fault, FaultKind
+
+DEADLINE_SECONDS = 2.5
+TRIES = 2
+BREAKER_FAILURES = 3
+BREAKER_SECONDS = 5.0
+RULES, STOCK = "rules", "stock"
+MAX_HISTORY = 20
+_EMPTY = "The request holds no words: say what is to change, such as 'make it rain'."
+_TO_THE_WRITER = "The request speaks to the prompt's writer, not of the picture: say what is to be seen."
+_LEFT_ALONE = "The language model failed again and again, and is left alone for some seconds."
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to write a prompt, for metrics.
+
+    `outcome`: `accepted`, `rejected` (see `faults`), `skipped` (the breaker is open), `not-understood`, or the trouble
+    that a backend had. `seconds`: how long it took.
+    """
+
+    source: str
+    outcome: str
+    seconds: float
+    faults: tuple[Fault, ...] = ()
+
+
+class PromptAgent:
+    """Has a prompt written by the first backend whose answer holds; by rules if none does; else the scene stays.
+
+    One agent serves any number of asks at once. It holds nothing of a session.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        backends: Sequence[Backend] = (),
+        *,
+        safety: SafetyHook | None = None,
+        deadline: float = DEADLINE_SECONDS,
+        observe: Callable[[Attempt], None] = lambda attempt: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`deadline`: seconds that all backends have together. `observe` is told of every attempt."""
+        self._form = form
+        self._backends = tuple(backends)
+        self._safety = safety or WordList()
+        self._deadline = deadline
+        self._observe = observe
+        self._clock = clock
+        self._breakers = AsyncCircuitBreakerFactory(
+            default_threshold=BREAKER_FAILURES,
+            default_ttl=BREAKER_SECONDS,
+            exclude=[asyncio.CancelledError, (BackendError, lambda error: not error.trouble.of_the_server)],
+        )
+
+    async def expand(
+        self,
+        scene: str,
+        request: str | Change,
+        history: Sequence[str] = (),
+        heard: Heard = lambda text: None,
+    ) -> Expansion:
+        """The prompt that shows `scene` with the one change that `request` names, and nothing else changed.
+
+        `history`: `Expansion.added` of the changes before, oldest first. `heard` gets the words while they come; what
+        it got may still be rejected. A request of several changes is expanded as its first: see `changes_of`. Raises
+        Refused. Anything else that goes wrong is a warning.
+        """
+        began = self._clock()
+        change, warnings = _first_change(request)
+        asked = await self._allowed(change.text)
+        ask = Ask(await self._allowed(clean_scene(scene)), asked, tuple(history)[-MAX_HISTORY:], change.cut)
+        draft, source = await self._answer(ask, heard, warnings)
+        if draft.left_out:
+            warnings.append(f"Nothing was made of {', '.join(map(repr, draft.left_out))}.")
+        cut = ask.cut and source != STOCK
+        return Expansion(draft.prompt, draft.added, source, self._clock() - began, tuple(warnings), cut)
+
+    def suggest(self, scene: str, history: Sequence[str] = (), count: int = 4) -> list[str]:
+        """Requests that a viewer may want next."""
+        return self._form.suggest(clean_scene(scene), tuple(history), count)
+
+    async def _allowed(self, text: str) -> str:
+        """What of the text may be said. Raises Refused."""
+        verdict = await self._safety.judge(text)
+        if verdict.reason:
+            raise Refused(verdict.reason)
+        return verdict.text
+
+    async def _answer(self, ask: Ask, heard: Heard, warnings: list[str]) -> tuple[Draft, str]:
+        if not ask.request:
+            warnings.append(_EMPTY)
+            return self._form.stock(ask), STOCK
+        if speaks_to_the_writer(ask.request):
+            warnings.append(_TO_THE_WRITER)
+            return self._form.stock(ask), STOCK
+        until = asyncio.get_running_loop().time() + self._deadline
+        for backend in self._backends:
+            if draft := await self._ask(backend, ask, heard, warnings, until):
+                return draft, backend.name
+        if draft := await self._by_rules(ask, warnings):
+            return draft, RULES
+        return self._form.stock(ask), STOCK
+
+    async def _ask(self, backend: Backend, ask: Ask, heard: Heard, warnings: list[str], until: float) -> Draft | None:
+        """A draft that holds, of as many tries as there may be; None, and a warning, where there is none."""
+        for tries_left in reversed(range(TRIES)):
+            began = self._clock()
+            try:
+                async with await self._breakers.get_breaker(backend.name):
+                    draft = await self._in_time(backend, ask, heard, until)
+                    draft, faults = await self._judge(draft, ask)
+            except OpenedState:
+                self._tell(backend.name, "skipped", began)
+                warnings.append(_LEFT_ALONE)
+                return None
+            except BackendError as error:
+                self._tell(backend.name, error.trouble, began)
+                if error.trouble.chance and tries_left:
+                    continue
+                warnings.append(str(error))
+                return None
+            if not faults:
+                self._tell(backend.name, "accepted", began)
+                return draft
+            self._tell(backend.name, "rejected", began, faults)
+            if not tries_left:
+                warnings.append(f"What the language model wrote cannot be used: {faults[0].detail}.")
+        return None
+
+    async def _in_time(self, backend: Backend, ask: Ask, heard: Heard, until: float) -> Draft:
+        try:
+            async with asyncio.timeout_at(until):
+                return await backend.write(ask, heard)
+        except TimeoutError:
+            message = f"The language model did not answer within {self._deadline:g} s."
+            raise BackendError(Trouble.timeout, message) from None
+
+    async def _by_rules(self, ask: Ask, warnings: list[str]) -> Draft | None:
+        began = self._clock()
+        try:
+            draft, faults = await self._judge(self._form.write(ask), ask)
+        except NotUnderstood as error:
+            self._tell(RULES, "not-understood", began)
+            warnings.append(str(error))
+            return None
+        self._tell(RULES, "rejected" if faults else "accepted", began, faults)
+        if not faults:
+            return draft
+        warnings.append(f"The rules make no good prompt of it: {faults[0].detail}.")
+        return None
+
+    async def _judge(self, draft: Draft, ask: Ask) -> tuple[Draft, list[Fault]]:
+        """The draft as it may be said, and what is wrong with it."""
+        verdict = await self._safety.judge(draft.prompt)
+        if verdict.reason:
+            return draft, [Fault(FaultKind.unsafe, verdict.reason)]
+        draft = replace(draft, prompt=verdict.text)
+        return draft, self._form.faults(draft, ask)
+
+    def _tell(self, source: str, outcome: str, began: float, faults: Sequence[Fault] = ()) -> None:
+        self._observe(Attempt(source, outcome, self._clock() - began, tuple(faults)))
+
+
+def _first_change(request: str | Change) -> tuple[Change, list[str]]:
+    """The change to make, and a warning for each that is left out."""
+    if isinstance(request, Change):
+        return Change(clean_request(request.text), request.cut), []
+    first, *others = changes_of(request) or (Change(""),)
+    return first, [f"One change at a time: ask for {other.text!r} by itself." for other in others]

@@ -1,0 +1,1 @@
+"""Prompts of models that know short captions: a few attributes, each with a few values."""

@@ -1,0 +1,341 @@
+"""What somebody does: said of them by name; what they did instead, and what it undoes, goes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from prompt_agent.paragraphs.change import Change, Edit, Kind
+from prompt_agent.paragraphs.changes.removal import family
+from prompt_agent.paragraphs.english import (
+    CLOSED,
+    inflected,
+    is_plural,
+    join,
+    lemmas,
+    readings,
+    sentence,
+    tags,
+    tokens_of,
+    verb_of,
+)
+from prompt_agent.paragraphs.lexicon import lexicon
+from prompt_agent.paragraphs.phrases import (
+    INDEFINITE,
+    PRONOUN,
+    agreeing,
+    bare,
+    head_of,
+    is_subject,
+    of_the_scene,
+    with_article,
+)
+from prompt_agent.paragraphs.rewording import with_action
+from prompt_agent.paragraphs.scene import Scene, kind_of, mentions
+from prompt_agent.paragraphs.surgery import cut_out
+
+_LET = re.compile(r"^(?:let|make|have|get|tell|cause|force|ask|order|show|see|watch)\s+(?P<rest>.+)$", re.IGNORECASE)
+_STARTS = re.compile(
+    r"^(?:(?:starts?|begins?|tries|try|wants?|goes|go|keeps?|decides?|needs?|has|have|comes?|gets?)\s+(?:to"
+    r"\s+)?(?=\w+)|"
+    r"(?:should|will|can|must|could|would|may|might|to|going to)\s+(?:be\s+)?|(?:is|are|be)\s+(?=\w+ing\b))",
+    re.IGNORECASE,
+)
+_TAKES_OFF = re.compile(
+    r"^(?:take|pull|slip|throw)\s+(?:off\s+)?(?P<thing>(?:the|his|her|its|their)\s+.+?)(?:\s+off)?$"
+)
+
+
+def read(text: str, words: list[str], scene: Scene) -> Change | None:
+    """`he sits down`, `make her smile`, `look up`, `let the dog run`."""
+    let = _LET.match(text)
+    body = let["rest"] if let else text
+    tokens = tokens_of(body)
+    if not tokens:
+        return None
+    lower = [token.lower() for token in tokens]
+    if re.fullmatch(PRONOUN, lower[0]) and len(tokens) > 1 and not (lower[0] == "her" and _owns(lower)):
+        return _doing("", tokens[1:])
+    verbs = _verbs()
+    if happening := _happening(lower, tokens, scene):
+        return happening
+    order = lower[0] in lexicon().words["orders"] and (not scene.subject or lower[0] not in _BOTH)
+    if not let and not order and (lower[0] in verbs or _is_imperative(lower)):
+        return _doing("", tokens)
+    end = _phrase_end(tokens, bool(let))
+    if end and end < len(tokens):
+        who = join(tokens[:end])
+        if INDEFINITE.match(who) or (end == 1 and is_plural(lower[0]) and not mentions(scene.text, lemmas(lower[0]))):
+            verb = _doing("", tokens[end:])
+            return Change(Kind.add, thing=bare(who), words=who, where=verb.words) if verb else None
+        return _doing(who, tokens[end:])
+    return None
+
+
+def _happening(lower: list[str], tokens: list[str], scene: Scene) -> Change | None:
+    """`open the door`, `flood the kitchen`, where nobody is there who would do it."""
+    words = lexicon().words
+    person = scene.subject is not None and scene.subject.kind == "person"
+    if len(tokens) < 2 or lower[1] not in ("the", "his", "her", "its", "all"):
+        return None
+    if lower[0] in words["worldly"] and not (person and lower[0] in ("clean", "cover", "lock", "unlock")):
+        return Change(Kind.act, thing=join(tokens[1:]), words=f"be {inflected(lower[0], 'VBN')}")
+    return (
+        Change(Kind.act, thing=join(tokens[1:]), words=lower[0])
+        if lower[0] in words["ergative"] and not person
+        else None
+    )
+
+
+_BOTH = frozenset({"turn", "move", "take", "switch", "draw", "paint"})  # orders, but also what somebody does
+
+
+def _owns(lower: list[str]) -> bool:
+    return len(lower) > 2 and "NOUN" in readings(lower[1]) and (verb_of(lower[2]) != "" or lower[2] in ("is", "are"))
+
+
+def _verbs() -> frozenset[str]:
+    words = lexicon().words
+    return words["moving"] | words["resting"] | words["lively"] | words["gazing"] | words["expressing"] | words["acts"]
+
+
+def _is_imperative(lower: list[str]) -> bool:
+    first = lower[0]
+    if first in CLOSED or verb_of(first) != first:
+        return bool(verb_of(first)) and first.endswith("ing") and "NOUN" not in readings(first)
+    if "NOUN" not in readings(first) and "ADJ" not in readings(first):
+        return True
+    return len(lower) > 1 and (lower[1] in CLOSED - {"and"} or lower[1].endswith("ly"))
+
+
+def _phrase_end(tokens: list[str], let: bool) -> int:
+    """Where the first noun phrase ends and its verb begins; 0 if there is none."""
+    lower = [token.lower() for token in tokens]
+    parts = tags(tokens)
+    seen = False
+    for place, (word, part) in enumerate(zip(lower, parts, strict=True)):
+        last = place == len(parts) - 1
+        if seen and part in "VX":
+            return place
+        if seen and (part == "G" or (part == "E" and (last or (not let and parts[place - 1] == "N")))):
+            return place
+        verb = verb_of(word) if seen else ""
+        if verb and (
+            (let and verb == word and (word in _verbs() or last or lower[place + 1] in CLOSED))
+            or word in ("start", "starts", "begin", "begins")
+            or (verb != word and word.endswith("s") and verb in _verbs())
+            or (
+                verb != word
+                and word.endswith("s")
+                and not last
+                and lower[place + 1] in CLOSED
+                and parts[place - 1] == "N"
+            )
+        ):
+            return place
+        if part == "N":
+            seen = True
+        elif part == "M":
+            return 0
+    return 0
+
+
+def _doing(who: str, tokens: list[str]) -> Change | None:
+    """What somebody does: the verb in its base form, and all that follows."""
+    rest = join(tokens)
+    shorter = _STARTS.sub("", rest)
+    if shorter != rest and shorter and _is_verb(tokens_of(shorter)):
+        rest = shorter
+    tokens = tokens_of(rest)
+    if not tokens:
+        return None
+    first = tokens[0].lower()
+    at = 0
+    while at + 1 < len(tokens) and tokens[at].lower().endswith("ly") and "VERB" not in readings(tokens[at].lower()):
+        at += 1
+    first = tokens[at].lower()
+    verb = "be" if first in ("is", "are", "be") else "have" if first in ("has", "have") else verb_of(first)
+    if not verb or (at and first in CLOSED):
+        return None
+    return Change(Kind.act, thing=who, words=join([verb, *tokens[at + 1 :], *tokens[:at]]))
+
+
+def _is_verb(tokens: list[str]) -> bool:
+    first = tokens[0].lower()
+    if first.endswith("ly") and len(tokens) > 1:
+        first = tokens[1].lower()
+    return first in ("be", "have") or (bool(verb_of(first)) and first not in CLOSED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Actor:
+    """Who acts: as a sentence names them; `heads`: the lemmas that find them."""
+
+    name: str
+    plural: bool
+    heads: frozenset[str]
+
+
+def edit(scene: Scene, change: Change, added: str = "") -> Edit:
+    """The action, by name of who does it."""
+    actor = _actor(scene, change.thing)
+    words = of_the_scene(change.words, scene)
+    verb = tokens_of(words)[0].lower()
+    if words == "stop" and kind_of(actor.name.split()[-1]) in ("person", "animal"):
+        words = "stop and stand motionless"
+    said = sentence(f"{actor.name} {agreeing(words, actor.plural)}")
+    sentences = _undone(list(scene.sentences), words, actor)
+    name = said.rstrip(".")
+    if not (scene.subject and scene.subject.proper):
+        name = name[:1].lower() + name[1:]
+    if stopped := re.match(r"^stop (\w+ing)\b", words):
+        ended = verb_of(stopped[1])
+        sentences = [cut_out(text, lambda word: verb_of(word) == ended) or text for text in sentences]
+    elif group := _group(verb):
+        sentences, replaced = _without_conflicts(sentences, group, words, actor)
+        if replaced:
+            at = next((place for place, text in enumerate(sentences) if place and text not in scene.sentences), 0)
+            news = (sentences.pop(at),) if at else ()
+            return Edit(scene.with_sentences(sentences), news, added or name)
+    kept = [text for text in sentences if text != said]
+    if len(kept) < len(sentences):
+        said = sentence(said.rstrip(".") + ", lively and easy to see")
+        kept = [text for text in kept if text != said]
+    return Edit(scene.with_sentences(kept), (said,), added or name)
+
+
+def _actor(scene: Scene, thing: str) -> _Actor:
+    subject = scene.subject
+    if thing:
+        head = head_of(bare(thing))
+        if not subject or _MANY.match(thing) or not is_subject(thing, scene):
+            number, heads = is_plural(head), lemmas(head)
+            if re.match(r"^(?:the|his|her|its|their|an?|this|that|all|everyone|everybody|one)\b", thing, re.IGNORECASE):
+                return _Actor(thing, number, heads)
+            if thing[0].isupper() and not readings(thing.lower().split()[0]):
+                return _Actor(thing, False, heads)
+            return _Actor(f"the {thing}" if mentions(scene.text, heads) else with_article(thing), number, heads)
+    if not subject:
+        return _Actor("somebody in view", False, frozenset({"somebody"}))
+    return _Actor(subject.reference, subject.plural, lemmas(subject.head) | _kinds(subject.head))
+
+
+_MANY = re.compile(r"^(?:all|every|everyone|everybody|everything|one|nobody|somebody|something)\b", re.IGNORECASE)
+
+
+def _kinds(head: str) -> frozenset[str]:
+    """What an animal of this name is called as well: a retriever is a dog."""
+    return family(head) & lexicon().words["animals"]
+
+
+def _apart(text: str, actor: _Actor) -> list[str]:
+    """A sentence that was joined of two short actions of the actor, as the two."""
+    start = sentence(actor.name).rstrip(".")
+    found = re.match(rf"^({re.escape(start)}) ([^,]+) and (\w+s\b[^,]*)$", text) if text.startswith(start) else None
+    if not found or not verb_of(found[3].split()[0].rstrip(".").lower()) or len(text.split()) > _JOINED:
+        return [text]
+    return [sentence(f"{found[1]} {found[2]}"), sentence(f"{found[1]} {found[3]}")]
+
+
+_JOINED = 16
+
+
+def _undone(sentences: list[str], words: str, actor: _Actor) -> list[str]:
+    """Without what the action undoes: eyes are not closed that she opens, and who takes off a hat wears none."""
+    if off := _TAKES_OFF.match(words):
+        gone = family(head_of(bare(off["thing"])))
+        if "off" in words.split():
+            left = [cut_out(text, lambda word: bool(lemmas(word) & gone)) for text in sentences]
+            return [text or ("" if place else sentences[0]) for place, text in enumerate(left)]
+    tokens = tokens_of(words)
+    at = (
+        2 if len(tokens) > 2 and tokens[1].lower() in ("the", "his", "her", "its", "their", "both", "one", "all") else 0
+    )
+    if not at:
+        return sentences
+    heads = lemmas(head_of(join(tokens[at:])))
+    if tokens[0].lower() in ("drop", "throw", "release", "toss", "lose", "give", "hand"):
+        held = [bool(_HELD & {verb_of(word) for word in tokens_of(text.lower())}) for text in sentences]
+        left = [
+            cut_out(text, lambda word: bool(lemmas(word) & heads)) if holds and place else text
+            for place, (text, holds) in enumerate(zip(sentences, held, strict=True))
+        ]
+        return [text for text in left if text]
+    conditions = lexicon().words["conditions"] | lexicon().words["postures"]
+    out = []
+    for text in sentences:
+        parts = tokens_of(text.lower())
+        hit = next(
+            (
+                parts[place + 2]
+                for place in range(len(parts) - 2)
+                if lemmas(parts[place]) & heads and parts[place + 1] in ("is", "are") and parts[place + 2] in conditions
+            ),
+            "",
+        )
+        for condition in sorted(conditions):  # "with closed eyes"
+            if not hit and any(a == condition and lemmas(b) & heads for a, b in pairwise(parts)):
+                hit = condition
+        out.append(cut_out(text, hit.__eq__) if hit else text)
+    return [text or ("" if place else sentences[0]) for place, text in enumerate(out)]
+
+
+_HELD = frozenset({"hold", "carry", "grip", "clutch", "clasp"})
+
+
+def _group(verb: str) -> str:
+    words = lexicon().words
+    if verb in words["momentary"]:
+        return ""
+    if verb in words["moving"] | words["resting"] | words["lively"]:
+        return "body"
+    return next((name for name in ("gazing", "expressing") if verb in words[name]), "")
+
+
+def _without_conflicts(sentences: list[str], group: str, words: str, actor: _Actor) -> tuple[list[str], bool]:
+    """The sentences with the earlier action of the same kind replaced in the first, and gone from the others."""
+    out: list[str] = []
+    replaced = False
+    for place, text in enumerate(sentences):
+        pieces = _apart(text, actor)
+        other = [piece for piece in pieces if _group(_base_verb(piece, actor)) != group]
+        if len(pieces) > 1 and len(other) < len(pieces):
+            out += other
+            continue
+        tokens = tokens_of(text)
+        parts = tags(tokens)
+        at = _verb_of_actor(tokens, parts, actor.heads, place > 0)
+        if at < 0 or _group(verb_of(tokens[at].lower())) != group:
+            out.append(text)
+            continue
+        if place and len(tokens) <= 14 and "," not in tokens:
+            continue  # a sentence that says this action alone
+        if replaced:
+            out.append(text)
+            continue
+        out.append(with_action(tokens, parts, at, words, actor.plural, group))
+        replaced = True
+    return out, replaced
+
+
+def _base_verb(text: str, actor: _Actor) -> str:
+    words = text[len(actor.name) :].split()
+    return verb_of(words[0].strip(".").lower()) if words else ""
+
+
+def _verb_of_actor(tokens: list[str], parts: list[str], heads: frozenset[str], start_only: bool) -> int:
+    """Where the verb of the actor stands; -1 if they do nothing."""
+    at = next((place for place, token in enumerate(tokens) if parts[place] == "N" and lemmas(token) & heads), -1)
+    if at < 0 or (start_only and at > 5):
+        return -1
+    for place in range(at + 1, min(len(tokens), at + 16)):
+        if (
+            parts[place] == "V"
+            or (parts[place] == "G" and parts[place - 1] in "NX")
+            or (parts[place] == "E" and parts[place - 1] == "N")
+        ):
+            return place
+        if parts[place] == "M" and tokens[place] != ",":
+            return -1
+    return -1
