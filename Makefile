@@ -9,12 +9,14 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup serve test test-slow lint format numbers numbers-long openapi pictures chromium hls-js
+.PHONY: help setup serve test test-slow llm-env test-llm lint format numbers numbers-long openapi pictures chromium hls-js
 
 help:
 	@echo "make serve      start the service and print its address"
 	@echo "make test       lint, check types, run the tests"
 	@echo "make test-slow  run the tests that take minutes"
+	@echo "make llm-env    an environment with vLLM for a machine without CUDA, in .venv-llm (3 GB)"
+	@echo "make test-llm   run the tests of vLLM behind the prompt agent"
 	@echo "make setup      only install what the others need"
 	@echo "make numbers    measure everything the README claims, and rewrite its table"
 	@echo "make numbers-long  the same for a video of an hour, for every fault, and for a service of an hour: two hours"
@@ -32,6 +34,15 @@ test: setup lint
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+llm-env: .venv-llm/.installed
+
+.venv-llm/.installed: scripts/make_llm_env.sh scripts/stand_in_wheels.py
+	@bash scripts/make_llm_env.sh .venv-llm
+	@touch $@
+
+test-llm: setup llm-env
+	LONGLIVE_LLM_PYTHON=$(CURDIR)/.venv-llm/bin/python $(BIN)/pytest -m llm
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from deployments.duty import STOP_SECONDS
 from deployments.exporter import ExporterReplica
 from deployments.generator_replica import GeneratorReplica
 from deployments.ingress import LEAVING_SECONDS, Ingress
+from deployments.prompt_expander import PromptExpander
 from deployments.router import PinRouter
 from deployments.settings import Settings
 from deployments.text_encoder import TextEncoder
@@ -29,7 +30,7 @@ from longlive.precision import Precision
 
 # A live viewer holds a call for as long as it watches, so calls are not what limits a replica: slots are.
 _CALLS = 10_000
-PARTS = ("TextEncoder", "VideoEncoder", "Exporter", "Generator", "Ingress")
+PARTS = ("TextEncoder", "PromptExpander", "VideoEncoder", "Exporter", "Generator", "Ingress")
 """The deployments, in the order in which they are updated."""
 
 _COUNTS = ("generators", "min_generators", "max_generators", "ingresses", "video_encoders")
@@ -57,6 +58,7 @@ def build(
     device = "cuda" if gpus >= parts["Generator"].generators else "cpu"
     parts = {part: _with_dtype(wanted, device) for part, wanted in parts.items()}
     text_encoder = _deployment(TextEncoder, parts).bind(parts["TextEncoder"])
+    prompt_expander = _deployment(PromptExpander, parts).bind(parts["PromptExpander"])
     encoders = parts["VideoEncoder"].video_encoders
     video_encoder = _deployment(VideoEncoder, parts, num_replicas=encoders).bind()
     generators = _deployment(
@@ -67,7 +69,7 @@ def build(
         ray_actor_options={"num_cpus": _CPUS, "num_gpus": int(device == "cuda")},
         health_check_period_s=HEALTH_CHECK_SECONDS,
         graceful_shutdown_timeout_s=STOP_SECONDS,
-    ).bind(parts["Generator"], redis_url, snapshots_url, text_encoder, video_encoder)
+    ).bind(parts["Generator"], redis_url, snapshots_url, text_encoder, prompt_expander, video_encoder)
     exporter = _deployment(ExporterReplica, parts, name="Exporter").bind(parts["Exporter"], redis_url)
     ingress = serve.ingress()(Ingress)
     return _deployment(
@@ -77,7 +79,16 @@ def build(
         num_replicas=parts["Ingress"].ingresses,
         health_check_period_s=HEALTH_CHECK_SECONDS,
         graceful_shutdown_timeout_s=LEAVING_SECONDS,
-    ).bind(parts["Ingress"], redis_url, snapshots_url, generators, text_encoder, video_encoder, exporter)
+    ).bind(
+        parts["Ingress"],
+        redis_url,
+        snapshots_url,
+        generators,
+        text_encoder,
+        prompt_expander,
+        video_encoder,
+        exporter,
+    )
 
 
 def _with_dtype(settings: Settings, device: str) -> Settings:

@@ -16,6 +16,7 @@ from deployments.entries import (
     PauseRefused,
     PauseRequested,
     PromptCancelRequested,
+    PromptExpanded,
     PromptRequested,
     RewindRefused,
     RewindRequested,
@@ -27,11 +28,13 @@ from deployments.entries import (
 )
 from deployments.logs import about
 from deployments.owned import Owned
-from deployments.prompt_plan import PlanFact
-from deployments.receipts import PromptStatus, receipts
+from deployments.prompt_plan import Context, PlanFact
+from deployments.receipts import PromptStatus, Receipt, receipts
 from deployments.session import chunk_at, chunk_first_frame
+from deployments.steps import prompt_before, steps_of
 from deployments.store import NoSuchSession
 from deployments.timeline import Timeline
+from prompt_agent.expansion import Refused
 
 CHUNKS_AHEAD = 4
 """Prompts are read so long before their chunk: early enough for a slow encoder, few enough to be held in memory."""
@@ -43,14 +46,16 @@ log = logging.getLogger(__name__)
 class CommandReader:
     """Puts prompts into the plans of sessions, and has sessions paused and ended. No session waits for another one's.
 
-    `owned` are the sessions of the replica `name`, by id. `end` and `changed` return at once: the first ends a session,
-    the second is told of one that has something new to do.
+    `owned` are the sessions of the replica `name`, by id. `word` gives what the video shall show where a prompt takes
+    hold in a context, None for its text as it is, or raises Refused. `end` and `changed` return at once: the first ends
+    a session, the second is told of one that has something new to do.
     """
 
     def __init__(
         self,
         name: str,
         timeline: Timeline,
+        word: Callable[[PromptRequested, Context], Awaitable[PromptExpanded | None]],
         encode_text: Callable[[str], Awaitable[Tensor]],
         owned: Mapping[str, Owned],
         end: Callable[[Owned, SessionEnded | SessionFailed], None],
@@ -58,6 +63,7 @@ class CommandReader:
     ) -> None:
         self._name = name
         self._timeline = timeline
+        self._word = word
         self._encode_text = encode_text
         self._owned = owned
         self._end = end
@@ -93,17 +99,21 @@ class CommandReader:
         again from its first chunk follows all prompts that it followed.
         """
         known = {receipt.prompt_id: receipt for receipt in receipts(entries)}
+        applied = (each for each in known.values() if each.status is PromptStatus.applied)
+        added = tuple(receipt.added for receipt in applied if receipt.added)
+        owned.plan.go_on_from(Context(prompt_before(steps_of(entries), owned.next_chunk), added))
         for entry in entries:
             owned.cursor = entry.id
             match entry:
                 case PromptRequested():
                     receipt = known[entry.prompt_id]
                     if receipt.status.pending:
-                        self._accept(owned, entry, said=receipt.chunk)
+                        self._accept(owned, entry, receipt)
                     elif receipt.status is PromptStatus.applied and receipt.chunk is not None:
                         uncounted = receipt.chunk >= owned.first_chunk
                         if owned.again or uncounted:
-                            at = entry.model_copy(update={"at_frame": receipt.frame})
+                            said = {"text": receipt.prompt or entry.text, "mode": receipt.mode, "expand": False}
+                            at = entry.model_copy(update=said | {"at_frame": receipt.frame})
                             self._state(owned, owned.plan.add(at, owned.next_chunk, receipt.chunk, settled=True))
                             self.read_ahead(owned)
                         if uncounted:
@@ -121,10 +131,12 @@ class CommandReader:
                     self._do(owned, entry)
 
     def read_ahead(self, owned: Owned) -> None:
-        """Have the prompts of the next few chunks encoded."""
-        for asked in owned.plan.unread(owned.next_chunk + CHUNKS_AHEAD):
-            if asked.prompt_id not in owned.encoding:
-                owned.encoding[asked.prompt_id] = asyncio.create_task(self._encode(owned, asked))
+        """Have the prompts of the next few chunks worded and encoded."""
+        plan = owned.plan
+        for asked in plan.unread(owned.next_chunk + CHUNKS_AHEAD):
+            prompt_id = asked.prompt_id
+            if prompt_id not in owned.encoding and (plan.wording(prompt_id) or plan.context(prompt_id)):
+                owned.encoding[prompt_id] = asyncio.create_task(self._encode(owned, asked))
 
     def _do(self, owned: Owned, entry: AnyEntry) -> None:
         match entry:
@@ -132,6 +144,7 @@ class CommandReader:
                 self._accept(owned, entry)
             case PromptCancelRequested(prompt_id=prompt_id):
                 self._state(owned, owned.plan.cancel(prompt_id))
+                self.read_ahead(owned)  # what was built on it is built anew
             case PauseRequested():
                 owned.pausing = "requested"
                 self._changed()
@@ -141,16 +154,23 @@ class CommandReader:
             case EndRequested():
                 self._end(owned, SessionEnded(reason="requested"))
 
-    def _accept(self, owned: Owned, asked: PromptRequested, said: int | None = None) -> None:
+    def _accept(self, owned: Owned, asked: PromptRequested, receipt: Receipt | None = None) -> None:
+        """Have it wait. `receipt`: what another owner said of it."""
         first = owned.first_chunk
         if owned.next_chunk < first and (asked.at_frame is None or chunk_at(asked.at_frame) < first):
             asked = asked.model_copy(update={"at_frame": chunk_first_frame(first)})  # not for what is only made again
-        self._state(owned, owned.plan.add(asked, owned.next_chunk, said))
+        self._state(owned, owned.plan.add(asked, owned.next_chunk, None if receipt is None else receipt.chunk))
+        if receipt is not None and receipt.prompt is not None:
+            owned.plan.expand(_expanded(receipt))
         self.read_ahead(owned)
 
     async def _encode(self, owned: Owned, asked: PromptRequested) -> None:
+        plan, prompt_id = owned.plan, asked.prompt_id
         try:
-            embeddings = await self._encode_text(asked.text)
+            wording = await self._wording(owned, asked)
+            embeddings = None if wording is None else await self._encode_text(wording.text)
+        except Refused as refusal:
+            self._state(owned, plan.refuse(prompt_id, str(refusal)))
         except Exception:
             log.exception("prompt %s was not read", asked.prompt_id)
             reason = "The text encoder did not answer. Send the prompt again."
@@ -159,14 +179,40 @@ class CommandReader:
             if not refused:  # it was said to have applied, and its chunk waits for it
                 await asyncio.sleep(AGAIN_SECONDS)
         else:
-            self._state(owned, owned.plan.read(asked.prompt_id, embeddings))
+            if embeddings is not None and plan.wording(prompt_id) == wording:
+                self._state(owned, plan.read(prompt_id, embeddings))
         finally:
-            del owned.encoding[asked.prompt_id]
+            del owned.encoding[prompt_id]
         if not owned.over:
             self.read_ahead(owned)
         self._changed()
+
+    async def _wording(self, owned: Owned, asked: PromptRequested) -> PromptRequested | None:
+        """The prompt as the video shall show it; None where it does not wait any more, or for what is not there.
+
+        Raises Refused.
+        """
+        plan, prompt_id = owned.plan, asked.prompt_id
+        if plan.worded(prompt_id):
+            return plan.wording(prompt_id)
+        context = plan.context(prompt_id)
+        if context is None and asked.expand:
+            return None
+        expanded = await self._word(asked, context or Context(asked.text))
+        if asked.expand and plan.context(prompt_id) != context:
+            return None  # a prompt before it was cancelled meanwhile, or the video went back
+        if expanded is not None:
+            self._state(owned, plan.expand(expanded))
+            self.read_ahead(owned)  # what was to be built on it can be
+        return plan.wording(prompt_id)
 
     def _state(self, owned: Owned, facts: Iterable[PlanFact]) -> None:
         for fact in facts:
             if not owned.over:  # who has left a session states nothing more about it
                 owned.recorder.state(fact)
+
+
+def _expanded(receipt: Receipt) -> PromptExpanded:
+    """What another owner stated."""
+    said = receipt.model_dump(include={"prompt_id", "prompt", "added", "source", "mode", "warnings"})
+    return PromptExpanded(**said, ms=receipt.expansion_ms or 0)

@@ -10,6 +10,8 @@ Mode = Literal["recache", "keep", "cut", "blend"]
 Pace = Literal["live", "offline"]
 BLEND_SECONDS = 3.0
 """How long a `blend` takes if that is not said."""
+Expand = bool | Literal["auto"]
+"""Whether words are expanded to a whole prompt; `auto`: unless they are one."""
 PauseReason = Literal["requested", "unwatched", "stopped", "no-room"]
 """`unwatched`: nobody watched. `stopped`: the service stopped. `no-room`: its generator went, and no other had room."""
 Relation = Literal["fork", "render"]
@@ -92,7 +94,10 @@ class SessionCreated(_Entry):
 
 
 class PromptRequested(_Entry):
-    """A prompt was accepted: for the first chunk that begins at `at_frame` or later, or (None) for the next one."""
+    """A prompt was accepted: for the first chunk that begins at `at_frame` or later, or (None) for the next one.
+
+    `expand`: its text is one change of the scene, of which the prompt agent makes a prompt.
+    """
 
     type: Literal["prompt.requested"] = "prompt.requested"
     prompt_id: str
@@ -100,7 +105,25 @@ class PromptRequested(_Entry):
     at_frame: int | None = None
     mode: Mode = "recache"
     blend_seconds: float | None = Field(None, description="How long a `blend` takes.")
+    expand: bool = False
     warnings: tuple[str, ...] = Field((), description="What the model makes nothing of in the prompt.")
+
+
+class PromptExpanded(_Entry):
+    """What the video shall show: `prompt`, which is the scene with the change that was asked for, `added`.
+
+    `source`: who wrote it: `llm`, `rules`; `stock`, the scene as it was; `raw`, the text as it was. `ms`: how long that
+    took. It may be stated again, where a prompt before it was cancelled on which it was built.
+    """
+
+    type: Literal["prompt.expanded"] = "prompt.expanded"
+    prompt_id: str
+    prompt: str
+    added: str
+    source: str
+    ms: int
+    mode: Mode = "recache"
+    warnings: tuple[str, ...] = ()
 
 
 class PromptCancelRequested(_Entry):
@@ -266,6 +289,7 @@ Command = PromptRequested | PromptCancelRequested | PauseRequested | RewindReque
 Fact = (
     SessionStarting
     | SessionLive
+    | PromptExpanded
     | PromptScheduled
     | PromptApplied
     | PromptRefused

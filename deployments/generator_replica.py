@@ -28,6 +28,8 @@ from deployments.media_store import MediaStore
 from deployments.parts import Limits, Parts
 from deployments.placement import Placement, Refusal, TakeOver
 from deployments.pool import GeneratorPool
+from deployments.prompt_calls import PromptCalls
+from deployments.prompt_writer import PromptWriter
 from deployments.recent_fragments import RecentFragments
 from deployments.replicas import Replicas
 from deployments.session import Session
@@ -40,6 +42,7 @@ from deployments.waiting_room import WaitingRoom
 from longlive.model import VideoModel
 from longlive.pipeline import load_video_model
 from longlive.stream import VideoStream
+from prompt_agent.safety import WordList
 
 FIRST_VIEWER_SECONDS = 30.0
 """Time to start a player. Who has not by then is taken to have left."""
@@ -59,12 +62,15 @@ class GeneratorReplica:
         redis_url: str,
         snapshots_url: str,
         text_encoder: DeploymentHandle,
+        prompt_expander: DeploymentHandle,
         video_encoder: DeploymentHandle,
     ) -> None:
         logs.configure(settings.log_level)
         torch.set_num_threads(1)
         self._settings = settings
         self._text_encoder = text_encoder
+        prompts = PromptCalls(prompt_expander, settings.llm_seconds)
+        self._prompt_writer = PromptWriter(prompts.expand, WordList(settings.safety_words))
         model = load_video_model(settings.model, settings.dtype, weights=settings.weights, decoder=settings.decoder)
         self._place = _place()
         encoding = VideoEncoding(video_encoder.encode.remote, video_encoder.init.remote, video_encoder.thumbnail.remote)
@@ -156,6 +162,7 @@ class GeneratorReplica:
                 timeline=timeline,
                 leases=Leases(redis),
                 media=MediaStore(settings.store_url),
+                word=self._prompt_writer.word,
                 encode_text=self._encode_text,
                 encode_video=encoding.encode,
                 thumbnail=encoding.thumbnail,

@@ -29,6 +29,7 @@ from deployments.leases import RENEW_SECONDS, Leases
 from deployments.media_store import MediaError, MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
+from deployments.prompt_calls import PromptCalls
 from deployments.pruning import PRUNE_SECONDS, prune
 from deployments.replicas import Replicas
 from deployments.settings import Settings
@@ -42,6 +43,7 @@ from deployments.sweeper import Sweeper
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
+from prompt_agent.safety import WordList
 
 LEAVING_SECONDS = 15.0
 """In which an ingress that Serve stops finds out, tells its clients, and lets them go."""
@@ -59,11 +61,14 @@ class Ingress:
         snapshots_url: str,
         generators: DeploymentHandle,
         text_encoder: DeploymentHandle,
+        prompt_expander: DeploymentHandle,
         video_encoder: DeploymentHandle,
         exporter: DeploymentHandle,
     ) -> None:
         logs.configure(settings.log_level)
         self._text_encoder = text_encoder
+        self._prompts = PromptCalls(prompt_expander, settings.llm_seconds)
+        self._safety = WordList(settings.safety_words)
         self._video_encoder = video_encoder
         self._exporter = exporter
         self._media = MediaStore(settings.store_url)
@@ -105,6 +110,8 @@ class Ingress:
             farewell=self._farewell,
             model=self._view,
             unread_words=self._unread_words,
+            prompts=self._prompts,
+            safety=self._safety,
             init_segment=self._init_segment,
             media=self._media,
             exports=self._exports,

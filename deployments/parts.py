@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deployments.admission import OFFLINE_SLOTS, Demand
+from deployments.entries import PromptExpanded, PromptRequested
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
+from deployments.prompt_plan import Context
 from deployments.recent_fragments import RecentFragments
 from deployments.scheduler import Estimate
 from deployments.timeline import Timeline
@@ -69,8 +71,9 @@ class SnapshotHistory(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """`encode_text`, `encode_video`, `thumbnail` (a WebP of a frame) and `init_segment` ask other deployments: they try
-    again themselves, and answer or raise in bounded time.
+    """`word`, `encode_text`, `encode_video`, `thumbnail` (a WebP of a frame) and `init_segment` ask other deployments:
+    they try again themselves, and answer or raise in bounded time. `word` tells what the video shall show where a
+    prompt takes hold in a context, None if that is its text, or raises prompt_agent.expansion.Refused.
 
     `open_stream` begins a video of embeddings and a seed; `restore_stream` goes on with a stream's snapshot, or raises
     longlive.errors.SnapshotError. `others_have_room` tells whether another generator would take over a session that
@@ -81,6 +84,7 @@ class Parts:
     timeline: Timeline
     leases: Leases
     media: MediaStore
+    word: Callable[[PromptRequested, Context], Awaitable[PromptExpanded | None]]
     encode_text: Callable[[str], Awaitable[Tensor]]
     encode_video: Callable[[VideoConfig, NDArray[np.uint8], int, int], Awaitable[bytes]]
     thumbnail: Callable[[NDArray[np.uint8]], Awaitable[bytes]]

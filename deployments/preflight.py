@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -76,12 +78,45 @@ def _require_chunks(name: str, config: ModelConfig) -> None:
         )
 
 
-def require_devices(generators: int, gpus: int) -> None:
-    """With GPUs each generator owns one. Without any they share the cores."""
+def require_prompts(profile: str | None, words: Path | None) -> None:
+    """There is such a profile, and such a list of words."""
+    from prompt_agent.profile import ProfileError, load_profile
+    from prompt_agent.safety import SafetyError, WordList
+
+    try:
+        if profile is not None:
+            load_profile(profile)
+        WordList(words)
+    except (ProfileError, SafetyError) as error:
+        raise CannotStart(_line(error)) from error
+
+
+def require_llm(python: Path | None) -> None:
+    """The interpreter that shall serve a language model can."""
+    named = sys.executable if python is None else str(python)
+    check = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
+    try:
+        lacks = subprocess.run([named, "-c", check], check=False, capture_output=True, timeout=60).returncode != 0
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CannotStart(f"LONGLIVE_LLM_PYTHON cannot be run: {_line(error)}") from error
+    if lacks:
+        raise CannotStart(
+            f"{named} has no vLLM to serve a language model with; `make llm-env` builds an interpreter that has, to be "
+            "named by LONGLIVE_LLM_PYTHON; or use --llm-url"
+        )
+
+
+def require_devices(generators: int, gpus: int, *, llm: bool = False) -> None:
+    """With GPUs each generator owns one, and so does a language model. Without any they share the cores."""
     if 0 < gpus < generators:
         raise CannotStart(
             f"there are {generators} generators for {gpus} GPU(s), and each owns one; ask for at most {gpus}, or hide "
             "the GPUs with CUDA_VISIBLE_DEVICES= to share the cores"
+        )
+    if llm and gpus and gpus == generators:
+        raise CannotStart(
+            f"each of the {gpus} GPU(s) has a generator, and the language model wants one of its own; ask for fewer "
+            "generators, or use --llm-url"
         )
 
 

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from deployments.entries import BLEND_SECONDS, PromptCancelled, PromptRefused, PromptRequested, PromptScheduled
+from deployments.entries import (
+    BLEND_SECONDS,
+    PromptCancelled,
+    PromptExpanded,
+    PromptRefused,
+    PromptRequested,
+    PromptScheduled,
+)
 from deployments.session import CHUNK_FRAMES, chunk_at, chunk_first_frame
 from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
 
 NEWER = "A newer prompt came for the same moment."
-PlanFact = PromptScheduled | PromptRefused | PromptCancelled
+PlanFact = PromptExpanded | PromptScheduled | PromptRefused | PromptCancelled
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,14 @@ class Prompt:
                 return Blend(max(1, math.ceil(seconds * fps / CHUNK_FRAMES - 1e-9)))
 
 
+@dataclass(frozen=True)
+class Context:
+    """What the video shows where a prompt is to take hold, and what was changed up to there."""
+
+    scene: str
+    history: tuple[str, ...] = ()
+
+
 @dataclass
 class _Waiting:
     number: int
@@ -44,7 +59,15 @@ class _Waiting:
     """The chunk that was stated."""
     settled: bool = False
     """Whether another owner has stated that it applied."""
+    expanded: PromptExpanded | None = None
     embeddings: Tensor | None = None
+
+    @property
+    def wording(self) -> PromptRequested | None:
+        """The prompt as the video shall show it; None: it is still to be expanded."""
+        if self.expanded is None:
+            return None if self.asked.expand else self.asked
+        return self.asked.model_copy(update={"text": self.expanded.prompt, "mode": self.expanded.mode})
 
 
 class PromptPlan:
@@ -52,11 +75,14 @@ class PromptPlan:
 
     Add them in the order in which they were accepted, and `begin` each chunk once, in order. What a call gives is to be
     stated in the timeline. A prompt is announced when its chunk is certain: at once where the time was given, else once
-    it is read (its embeddings are there).
+    it is read (its embeddings are there). One that is to be expanded changes what is there by then, so it refuses none
+    of its kind but waits behind it.
     """
 
-    def __init__(self, fps: int) -> None:
+    def __init__(self, fps: int, prompt: str = "") -> None:
+        """`prompt` is in force."""
         self._fps = fps
+        self._in_force = Context(prompt)
         self._waiting: dict[str, _Waiting] = {}
         self._by_chunk: dict[int, _Waiting] = {}  # the same; asked each time that the device is free, however many wait
         self._accepted = 0
@@ -72,7 +98,7 @@ class PromptPlan:
         self._accepted += 1
         self._next = max(self._next, chunk)
         waiting = self._waiting[asked.prompt_id] = _Waiting(self._accepted, asked, wanted, said, settled)
-        facts = self._place(waiting)
+        facts = self._place(waiting, new=True)
         return facts if asked.at_frame is None else facts + self._say(waiting)
 
     def read(self, prompt_id: str, embeddings: Tensor) -> list[PlanFact]:
@@ -81,6 +107,41 @@ class PromptPlan:
             return []
         waiting.embeddings = embeddings
         return self._say(waiting)
+
+    def wording(self, prompt_id: str) -> PromptRequested | None:
+        """A prompt as the video shall show it; None while it is not expanded, and if it does not wait."""
+        waiting = self._waiting.get(prompt_id)
+        return None if waiting is None else waiting.wording
+
+    def worded(self, prompt_id: str) -> bool:
+        """Whether it is said already how the video shall show a prompt."""
+        waiting = self._waiting.get(prompt_id)
+        return waiting is None or waiting.settled or waiting.expanded is not None
+
+    def context(self, prompt_id: str) -> Context | None:
+        """What a prompt that waits is to change. None: one before it is not expanded yet, or it does not wait."""
+        if (waiting := self._waiting.get(prompt_id)) is None:
+            return None
+        context = self._in_force
+        for before in sorted(self._by_chunk.values(), key=lambda each: each.chunk):
+            if before is waiting:
+                break
+            if (wording := before.wording) is None:
+                return None
+            context = _after(context, wording, before.expanded)
+        return context
+
+    def expand(self, expanded: PromptExpanded) -> list[PlanFact]:
+        """What a prompt was expanded to, if it still waits."""
+        if (waiting := self._waiting.get(expanded.prompt_id)) is None:
+            return []
+        waiting.expanded = expanded
+        return [expanded]
+
+    def go_on_from(self, context: Context) -> None:
+        """What the video shows by now: all that waits is built on it anew."""
+        self._in_force = context
+        self._expand_anew(after=-1)
 
     def refuse(self, prompt_id: str, reason: str) -> list[PlanFact]:
         """Drop a prompt, if it still waits and is not settled."""
@@ -96,11 +157,13 @@ class PromptPlan:
         waiting = self._by_chunk.pop(chunk, None)
         if waiting is None:
             return None, []
-        if waiting.embeddings is None:
+        wording = waiting.wording
+        if waiting.embeddings is None or wording is None:
             waiting.chunk = chunk + 1
             return None, self._place(waiting)
         del self._waiting[waiting.asked.prompt_id]
-        return Prompt(waiting.asked, waiting.embeddings), []
+        self._in_force = _after(self._in_force, wording, waiting.expanded)
+        return Prompt(wording, waiting.embeddings), []
 
     def unread(self, chunk: int) -> list[PromptRequested]:
         """Prompts up to `chunk` whose embeddings are missing."""
@@ -117,10 +180,18 @@ class PromptPlan:
         waiting = self._by_chunk.get(chunk)
         return waiting is not None and waiting.embeddings is not None
 
-    def _place(self, waiting: _Waiting) -> list[PlanFact]:
-        """Have it wait for its chunk, or behind one that is settled there; of two that do, the later."""
+    def _place(self, waiting: _Waiting, *, new: bool = False) -> list[PlanFact]:
+        """Have it wait for its chunk, or behind one that is settled there; of two that do, the later. Of two that are
+        to be expanded both do, in their order: one that is not `new` was before what it meets.
+        """
         while (there := self._by_chunk.get(waiting.chunk)) is not None and there.settled:
             waiting.chunk += 1
+        if there is not None and there.asked.expand and waiting.asked.expand:
+            first, second = (there, waiting) if new else (waiting, there)
+            self._by_chunk[waiting.chunk] = first
+            second.chunk += 1
+            facts = self._place(second, new=new)
+            return facts if second.said is None else facts + self._say(second)
         if there is None or there.number < waiting.number:
             self._by_chunk[waiting.chunk] = waiting
             return [] if there is None else self.refuse(there.asked.prompt_id, NEWER)
@@ -133,7 +204,14 @@ class PromptPlan:
         del self._waiting[prompt_id]
         if self._by_chunk.get(waiting.chunk) is waiting:
             del self._by_chunk[waiting.chunk]
+        self._expand_anew(waiting.chunk)
         return True
+
+    def _expand_anew(self, after: int) -> None:
+        """What waits for later chunks is built on what is not there any more."""
+        for waiting in self._waiting.values():
+            if waiting.chunk > after and waiting.asked.expand and not waiting.settled:
+                waiting.expanded = waiting.embeddings = None
 
     def _say(self, waiting: _Waiting) -> list[PlanFact]:
         if waiting.said == waiting.chunk or waiting.asked.prompt_id not in self._waiting:
@@ -148,3 +226,8 @@ class PromptPlan:
                 media_seconds=frame / self._fps,
             )
         ]
+
+
+def _after(context: Context, wording: PromptRequested, expanded: PromptExpanded | None) -> Context:
+    added = (expanded.added,) if expanded is not None and expanded.added else ()
+    return Context(wording.text, context.history + added)

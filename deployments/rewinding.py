@@ -13,6 +13,7 @@ from deployments.entries import RewindRefused, RewindRequested, SessionRewound
 from deployments.logs import about
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts, Stream
+from deployments.prompt_plan import Context
 from deployments.restoring import begin
 from deployments.session import chunk_first_frame, chunk_holding
 from deployments.steps import prompt_before, seed_of, steps_of
@@ -107,6 +108,7 @@ class Rewinder:
             return
         # What has happened is stated at once: nobody shall hear that it was refused.
         owned.go_on_with(earlier.stream)
+        owned.plan.go_on_from(Context(earlier.prompt))
         frame = chunk_first_frame(chunk)
         log.info("rewound before frame %d to before chunk %d", frame, earlier.chunk)
         owned.recorder.state(

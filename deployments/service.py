@@ -24,7 +24,9 @@ from deployments.preflight import (
     CannotStart,
     require_address,
     require_devices,
+    require_llm,
     require_model,
+    require_prompts,
     require_redis,
     require_snapshots,
 )
@@ -143,6 +145,9 @@ class Service:
         if settings.snapshots is not None:
             require_snapshots(settings.snapshots)
         require_model(settings.model, settings.weights, settings.decoder)
+        require_prompts(settings.prompt_profile, settings.safety_words)
+        if settings.llm is not None:
+            require_llm(settings.llm_python)
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -176,7 +181,7 @@ class Service:
             configure_logging=False,
         )
         gpus = int(ray.cluster_resources().get("GPU", 0))
-        require_devices(settings.generators, gpus)
+        require_devices(settings.generators, gpus, llm=settings.llm is not None)
         self._quiet = quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
         self._stack.callback(serve.shutdown)
         serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port), logging_config=quiet)
@@ -193,6 +198,11 @@ class Service:
                 f"the model '{settings.model}' cannot be served here; `longlive generate` with the same --model, "
                 "--weights, --decoder and --dtype fails for the same reason, and says which"
             ) from error
+        if settings.llm is not None:
+            from deployments.llm_calls import APP as LLM_APP
+            from deployments.llm_server import build_llm
+
+            serve.run(build_llm(settings, gpus), name=LLM_APP, route_prefix=None, logging_config=quiet)
         self._stack.callback(_broadcast, serve.get_deployment_handle("Ingress", APP), "leave")
         self._stack.callback(_broadcast, serve.get_deployment_handle("Generator", APP), "close")
         self._await_ready()

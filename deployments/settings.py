@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from longlive.config import DecoderName
 from longlive.precision import Precision
+from prompt_agent.backends.dialect import Dialect
 
 PREFIX = "LONGLIVE_"
 
@@ -84,6 +85,33 @@ class Settings(BaseSettings):
         gt=0,
         description="A session that nobody watches for so long pauses; one nobody ever watched, after 30 s at most.",
     )
+    llm: str | None = Field(
+        None,
+        min_length=1,
+        description="A language model of our own that expands prompts: a name on the Hugging Face hub, or a folder; "
+        "served by vLLM, on a GPU of its own where there are any. Not set: llm_url, or rules.",
+    )
+    llm_python: Path | None = Field(
+        None, description="An interpreter that has vLLM (docs/prompts.md). Not set: the one that runs the service."
+    )
+    llm_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="A language model that expands prompts: the URL of an OpenAI-compatible API, with its /v1. "
+        "Not set: rules do.",
+    )
+    llm_model: str | None = Field(None, min_length=1, description="The name that the server at llm_url has for it.")
+    llm_key: SecretStr | None = Field(None, min_length=1, description="The API key for llm_url, if it wants one.")
+    llm_dialect: Dialect = Field(
+        Dialect.vllm, description="How answers are held to their form: vllm, or none for another server."
+    )
+    llm_seconds: float = Field(2.5, gt=0, le=60, description="So long an expansion waits for it; then rules answer.")
+    prompt_profile: str | None = Field(
+        None, min_length=1, description="How prompts are written: full, tiny or a .toml file. Not set: by the model."
+    )
+    safety_words: Path | None = Field(
+        None, description="A .toml file of words to refuse or to replace in prompts. Not set: a short list of our own."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
     @model_validator(mode="after")
@@ -92,6 +120,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "with REDIS_URL, a store and snapshots nothing is kept in the data directory: unset it, or one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_whole_language_model(self) -> Self:
+        if (self.llm_url is None) != (self.llm_model is None):
+            given, missing = ("url", "model") if self.llm_model is None else ("model", "url")
+            raise ValueError(f"{PREFIX}LLM_{given.upper()} wants {PREFIX}LLM_{missing.upper()}: set both, or neither")
+        if self.llm is not None and self.llm_url is not None:
+            raise ValueError(f"{PREFIX}LLM and {PREFIX}LLM_URL are two language models: unset one")
         return self
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ PYTEST = (sys.executable, "-m", "pytest", "--durations=10")
 def main() -> int:
     with tempfile.TemporaryFile("w+") as said:
         # Nobody watches a picture there: it has what the service leaves of the cores.
-        behind = ["nice", "-n", "10", *PYTEST, "-m", "not service and not slow"]
+        behind = ["nice", "-n", "10", *PYTEST, "-m", "not service and not slow and not llm"]
         rest = subprocess.Popen(behind, stdout=said, stderr=subprocess.STDOUT)
         try:
             failed = subprocess.run([*PYTEST, "-m", "service and not slow"], check=False).returncode

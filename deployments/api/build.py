@@ -22,6 +22,7 @@ from deployments.api import (
     lifecycle,
     media,
     operation,
+    preview,
     prompts,
     recording,
     sessions,
@@ -40,6 +41,7 @@ WEB = Path(__file__).parent.parent / "web"
 ROUTES = (
     sessions.routes,
     prompts.routes,
+    preview.routes,
     lifecycle.routes,
     time_machine.routes,
     history.routes,

@@ -9,10 +9,10 @@ from typing import Any
 from deployments.api.create import start
 from deployments.api.models import AddPrompt, CreatedSession, ForkSession, RenderSession
 from deployments.api.past import chunk_to_go_on_from, frame_at
-from deployments.api.prompt_times import new_prompt_id, requested
+from deployments.api.prompt_times import new_prompt_id
 from deployments.api.refusals import Forgotten, NothingMade, OtherModel
 from deployments.api.services import Services
-from deployments.api.warn import warnings_of
+from deployments.api.wanted import prompts_of
 from deployments.ending import history
 from deployments.entries import Parent, PromptRequested, PromptStep, SessionCreated, Step
 from deployments.logs import about
@@ -106,9 +106,8 @@ def _same(session: Session) -> dict[str, Any]:
 async def _new_prompt(services: Services, ask: ForkSession, fps: int) -> list[PromptRequested]:
     if ask.prompt is None:
         return []
-    told = await warnings_of(services, [ask.prompt.text])
-    prompt = AddPrompt(**ask.prompt.model_dump())
-    return [requested(prompt, new_prompt_id(), fps, told[prompt.text])]
+    [prompts] = await prompts_of(services, [AddPrompt(**ask.prompt.model_dump())], fps)
+    return prompts
 
 
 def _asked_again(step: PromptStep) -> PromptRequested:

@@ -6,14 +6,16 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 
 from redis.exceptions import RedisError
 
 from deployments.api import steer
 from deployments.api.models import CreatedSession, CreateSession, SessionView
-from deployments.api.prompt_times import after_the_end, frame_of, in_order, new_prompt_id, requested
+from deployments.api.prompt_times import after_the_end, frame_of, in_order
 from deployments.api.refusals import Unsuitable
 from deployments.api.services import Services
+from deployments.api.wanted import allowed, prompts_of
 from deployments.api.warn import warnings_of
 from deployments.calls import PartDown
 from deployments.entries import Pace, PromptRequested, SessionCreated
@@ -31,12 +33,13 @@ log = logging.getLogger(__name__)
 
 
 async def create_session(services: Services, ask: CreateSession) -> CreatedSession:
-    """Raises Unsuitable, PoolFull, PartDown, TimeoutError, redis.RedisError."""
+    """Raises Unsuitable, PromptUnwanted, PoolFull, PartDown, TimeoutError, redis.RedisError."""
     view = await services.model()
     fps = _suitable_fps(ask, view)
-    told = await warnings_of(services, [ask.prompt, *(prompt.text for prompt in ask.script)])
+    prompt = await allowed(services, ask.prompt)
+    told = await warnings_of(services, [prompt])
     created = SessionCreated(
-        prompt=ask.prompt,
+        prompt=prompt,
         seed=secrets.randbelow(SEEDS) if ask.seed is None else ask.seed,
         model=view.name,
         width=ask.size.width if ask.size else view.width,
@@ -47,10 +50,10 @@ async def create_session(services: Services, ask: CreateSession) -> CreatedSessi
         record=ask.pace == "offline" if ask.record is None else ask.record,
         labels=ask.labels,
         metadata=ask.metadata,
-        warnings=told[ask.prompt],
+        warnings=told[prompt],
     )
-    script = [requested(prompt, new_prompt_id(), fps, told[prompt.text]) for prompt in in_order(ask.script, fps)]
-    return await start(services, created, script, queue=ask.queue)
+    script = await prompts_of(services, in_order(ask.script, fps), fps)
+    return await start(services, created, list(chain(*script)), queue=ask.queue)
 
 
 async def start(

@@ -38,8 +38,10 @@ from deployments.api.models import (
     Links,
     PromptAccepted,
     PromptList,
+    PromptPreview,
     SessionPage,
     SessionView,
+    Suggestions,
     TimelinePage,
 )
 from deployments.api.operation import ReplicaList
@@ -49,6 +51,7 @@ from deployments.entries import (
     AnyEntry,
     Chunk,
     PromptApplied,
+    PromptExpanded,
     PromptRequested,
     PromptScheduled,
     SessionCreated,
@@ -77,6 +80,7 @@ _REPLICA = Replica(
 _FPS = 16
 _MODEL = "longlive-1.3b"
 _PROMPT, _NEXT = "a red ball bounces on a beach at night", "it starts to rain"
+_EXPANDED = "a red ball bounces on a beach at night while rain falls on the sand"
 _SWITCH, _CHUNKS = 6, 13  # the chunk that follows the second prompt, and how many there are
 _EXPORT = "0a1b2c3d4e5f"
 
@@ -104,20 +108,22 @@ _WHERE = {"prompt_id": PID, "chunk": _SWITCH, "frame": chunk_first_frame(_SWITCH
 _CREATED = SessionCreated(
     **_cursor(0), prompt=_PROMPT, seed=7, model=_MODEL, width=832, height=480, fps=_FPS, labels={"show": "demo"}
 )
-_REQUESTED = PromptRequested(**_cursor(4510), prompt_id=PID, text=_NEXT)
-_APPLIED = PromptApplied(**_cursor(4962), **_WHERE, text=_NEXT, latency_ms=452)
+_REQUESTED = PromptRequested(**_cursor(4510), prompt_id=PID, text=_NEXT, expand=True)
+_WORDED = PromptExpanded(**_cursor(4514), prompt_id=PID, prompt=_EXPANDED, added="rain", source="rules", ms=3)
+_APPLIED = PromptApplied(**_cursor(4962), **_WHERE, text=_EXPANDED, latency_ms=452)
 _ENTRIES: tuple[AnyEntry, ...] = (
     _CREATED,
     SessionStarting(**_cursor(12)),
     SessionLive(**_cursor(460)),
     _REQUESTED,
+    _WORDED,
     PromptScheduled(**_cursor(4530), **_WHERE),
     _APPLIED,
 )
 _SESSION = SessionView(
     id=SID,
     status=SessionState.live,
-    prompt=_NEXT,
+    prompt=_EXPANDED,
     **_CREATED.model_dump(include={"seed", "model", "width", "height", "fps", "labels"}),
     created_at=_START,
     frames=chunk_first_frame(_CHUNKS),
@@ -186,6 +192,8 @@ _ALL: tuple[BaseModel, ...] = (
     _RECEIPT,
     _ACCEPTED,
     PromptList(data=[_RECEIPT]),
+    PromptPreview(prompt=_EXPANDED, added="rain", source="rules", ms=3),
+    Suggestions(data=["it starts to snow", "now it is day", "turn around"]),
     TimelinePage(data=list(_ENTRIES), has_more=False, next=_ENTRIES[-1].id),
     ChunkPage(data=[_made(0), _made(1)], has_more=True, next=_made(1).id),
     _CLIP,

@@ -19,6 +19,7 @@ TAGS: Mapping[str, str] = {
 }
 
 GLOSSARY: Mapping[str, str] = {
+    "added": "What the prompt changes, in a few words.",
     "at": "When it was written down: unix time in milliseconds.",
     "blend_seconds": "How long a `blend` takes.",
     "at_frame": "Not before this frame; null: as soon as possible.",
@@ -32,6 +33,7 @@ GLOSSARY: Mapping[str, str] = {
     "entry": "An entry of the timeline.",
     "errors": "One for each field that is wrong: `where` it is, `what` is wrong, and of what `kind` that is.",
     "examples": "Prompts to begin with.",
+    "expand": "Whether a prompt is made of the text.",
     "first_chunk": "Number of its first chunk.",
     "first_frame": "Number of its first frame in the video.",
     "follow_ups": "Prompts to go on with.",
@@ -51,6 +53,7 @@ GLOSSARY: Mapping[str, str] = {
     "mode": "How the picture gets to a prompt: `recache`, `keep`, `cut` or `blend`.",
     "model": "Name of the model that makes the video.",
     "name": "Its name.",
+    "ms": "How long it took.",
     "pace": "`live`: made as it is watched. `offline`: as fast as the gaps of live sessions allow.",
     "problem": "What is wrong, and what to do.",
     "prompt": "What the video shows.",
@@ -62,6 +65,7 @@ GLOSSARY: Mapping[str, str] = {
     "seed": "The same seed and prompts give the same video.",
     "seconds": "Time in the video.",
     "session": "The session as it is now.",
+    "source": "Who wrote the prompt: `llm`, `rules`; `stock`: nobody, the scene stays; `raw`: nobody, it is the text.",
     "status": "What it is in now.",
     "text": "What the video shows from then on.",
     "title": "The status in words.",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
-from deployments.entries import BLEND_SECONDS, Chunk, Entry, Mode, Pace
+from deployments.entries import BLEND_SECONDS, Chunk, Entry, Expand, Mode, Pace
 from deployments.receipts import Receipt
 from deployments.session import Session
 
@@ -64,6 +64,13 @@ class NewPrompt(RequestModel):
         le=MAX_BLEND_SECONDS,
         allow_inf_nan=False,
         description=f"How long a `blend` takes; {BLEND_SECONDS:g} if not given.",
+    )
+    expand: Expand = Field(
+        "auto",
+        description=(
+            "Whether the text is a change of what the video shows, of which a whole prompt is made; `auto`: unless it "
+            "is one already."
+        ),
     )
 
     @model_validator(mode="after")
@@ -247,6 +254,40 @@ class PromptAccepted(Receipt):
     """The receipt of a prompt that was just written down; events and timeline tell what becomes of it."""
 
     earliest_frame: int = Field(description="No frame before this one follows the prompt; `prompt.applied` names it.")
+    then: tuple[str, ...] = Field(
+        (), description="Prompts that follow it, one after the other, where the text asked for several changes."
+    )
+
+
+class PreviewPrompt(RequestModel):
+    """A change, and what it changes: what a session shows now, or any scene."""
+
+    text: PromptText = Field(description="The change.", examples=["make it rain"])
+    session: str | None = Field(None, max_length=64, description="The session whose scene it changes.")
+    scene: PromptText | None = Field(None, description="The prompt that it changes, where there is no session.")
+
+    @model_validator(mode="after")
+    def _one_scene(self) -> Self:
+        if (self.session is None) == (self.scene is None):
+            raise ValueError("a preview changes the scene of a session, or a scene: send one of `session` and `scene`")
+        return self
+
+
+class PromptPreview(AnswerModel):
+    """A prompt that would be made of a text."""
+
+    prompt: str
+    added: str = Field("", description="What it changes, in a few words.")
+    source: str = Field("", description="Who made it: `llm`, `rules`; `stock`: nobody, the scene stays.")
+    ms: int = Field(0, description="How long that took.")
+    mode: Mode = Field("recache", description="`cut` where the text asked for another scene.")
+    warnings: tuple[str, ...] = Field((), description="What went wrong, and what of the text is not in the prompt.")
+
+
+class Suggestions(AnswerModel):
+    """Texts that would change what a video shows."""
+
+    data: list[str]
 
 
 class PromptList(AnswerModel):

@@ -39,6 +39,7 @@ from deployments.api.refusals import (
     OtherModel,
     Pausing,
     PromptDone,
+    PromptUnwanted,
     TooManyPrompts,
     Unsuitable,
 )
@@ -68,6 +69,7 @@ _EXAMPLES: tuple[Exception, ...] = (
     OperatorTokenWrong(),
     NoSuchReplica("x7k2p9qd"),
     Unsuitable((("body.fps", "the model offers 1 to 16 frames a second"),)),
+    PromptUnwanted("Extreme violence is refused."),
     InThePast(57, 3.5625),
     AfterTheEnd(60.0),
     InTheFuture(57, 3.5625),

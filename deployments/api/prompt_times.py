@@ -27,11 +27,14 @@ def frame_of(ask: AddPrompt, fps: int) -> int | None:
     return None
 
 
-def requested(ask: AddPrompt, prompt_id: str, fps: int, warnings: tuple[str, ...]) -> PromptRequested:
-    """The timeline's entry for a prompt that was asked for."""
+def requested(
+    ask: AddPrompt, prompt_id: str, fps: int, warnings: tuple[str, ...], change: str | None = None
+) -> PromptRequested:
+    """The timeline's entry for a prompt that was asked for. `change`: the one to expand; None: the text as it is."""
     return PromptRequested(
         prompt_id=prompt_id,
-        text=ask.text,
+        text=ask.text if change is None else change,
+        expand=change is not None,
         at_frame=frame_of(ask, fps),
         mode=ask.mode,
         blend_seconds=ask.blend_seconds or (BLEND_SECONDS if ask.mode == "blend" else None),

@@ -18,6 +18,17 @@ class Unsuitable(SessionError):
         return f"Correct these fields and send the request again: {said}."
 
 
+class PromptUnwanted(SessionError):
+    """The operator does not want a prompt to be shown."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason} Say it otherwise, and send the request again."
+
+
 class InThePast(SessionError):
     """The time of a prompt is over; `frame` is the first that it could still have."""
 

@@ -16,18 +16,20 @@ from deployments.idempotency import IdempotencyKeys
 from deployments.media_store import MediaStore
 from deployments.model_view import ModelView, UnreadWords
 from deployments.pool import GeneratorPool
+from deployments.prompt_calls import PromptCalls
 from deployments.replicas import Replicas
 from deployments.snapshot_history import SnapshotHistory
 from deployments.steering import Steering
 from deployments.timeline import Timeline
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
+from prompt_agent.safety import SafetyHook
 
 
 @dataclass(frozen=True)
 class Services:
-    """`model`, `unread_words`, `init_segment`, `make_export` and `poster` ask other deployments; `ready` raises unless
-    every part answers.
+    """`model`, `unread_words`, `prompts`, `init_segment`, `make_export` and `poster` ask other deployments; `ready`
+    raises unless every part answers.
 
     `conclude` ends a session that no generator holds; False: one does.
     """
@@ -42,6 +44,8 @@ class Services:
     hub: Hub
     farewell: Farewell
     unread_words: Callable[[str], Awaitable[UnreadWords]]
+    prompts: PromptCalls
+    safety: SafetyHook
     init_segment: Callable[[VideoConfig], Awaitable[InitSegment]]
     media: MediaStore
     history: SnapshotHistory

@@ -11,7 +11,7 @@ from deployments.api import create, steer
 from deployments.api.listing import list_sessions
 from deployments.api.models import CreatedSession, CreateSession, Links, SessionPage, SessionView
 from deployments.api.problems import problems
-from deployments.api.refusals import Unsuitable
+from deployments.api.refusals import PromptUnwanted, Unsuitable
 from deployments.api.security import Token
 from deployments.api.services import Services
 from deployments.calls import PartDown
@@ -40,7 +40,7 @@ def routes(services: Services) -> APIRouter:
         status_code=HTTPStatus.CREATED,
         responses={
             201: {"headers": {"Location": {"description": "Path of the session.", "schema": {"type": "string"}}}},
-            **problems(Unsuitable, PoolFull, PartDown, TimeoutError),
+            **problems(Unsuitable, PromptUnwanted, PoolFull, PartDown, TimeoutError),
         },
     )
     async def create_session(ask: CreateSession, response: Response) -> CreatedSession:

@@ -8,10 +8,10 @@ from redis.exceptions import RedisError
 
 from deployments.api.models import AddPrompt, PromptAccepted, RewindSession
 from deployments.api.past import chunk_to_go_on_from, frame_at
-from deployments.api.prompt_times import earliest_frame, frame_of, new_prompt_id, requested
+from deployments.api.prompt_times import earliest_frame, frame_of
 from deployments.api.refusals import NoSuchPrompt, NotLive, NotRewindable, Pausing, PromptDone, TooManyPrompts
 from deployments.api.services import Services
-from deployments.api.warn import warnings_of
+from deployments.api.wanted import prompts_of
 from deployments.ending import history
 from deployments.entries import (
     EndRequested,
@@ -38,21 +38,25 @@ async def authorized(services: Services, sid: str, token: str | None) -> Session
 
 
 async def add_prompt(services: Services, session: Session, ask: AddPrompt) -> PromptAccepted:
-    """Raises SessionOver, InThePast, AfterTheEnd, TooManyPrompts."""
+    """The first of the prompts that are made of it, which names the others.
+
+    Raises SessionOver, InThePast, AfterTheEnd, TooManyPrompts.
+    """
     sid = session.id
     with about(sid):
         _not_over(session)
-        told = await warnings_of(services, [ask.text])
+        [prompts] = await prompts_of(services, [ask], session.fps)
         # Read before the prompt is written: it cannot take effect earlier, and what is written must be answered.
         session = await services.timeline.session(sid)
-        if session.waiting_prompts >= MAX_WAITING_PROMPTS:
+        if session.waiting_prompts + len(prompts) > MAX_WAITING_PROMPTS:
             raise TooManyPrompts(sid, MAX_WAITING_PROMPTS)
         earliest = earliest_frame(session, frame_of(ask, session.fps))
-        prompt = requested(ask, new_prompt_id(), session.fps, told[ask.text])
-        entry_id = await services.timeline.append_command(sid, prompt)
+        ids = [await services.timeline.append_command(sid, prompt) for prompt in prompts]
         await _ring(services, session)
-    [receipt] = receipts([prompt.model_copy(update={"id": entry_id, "at": parse_cursor(entry_id)[0]})])
-    return PromptAccepted(**receipt.model_dump(), earliest_frame=earliest)
+    first, *others = prompts
+    [receipt] = receipts([first.model_copy(update={"id": ids[0], "at": parse_cursor(ids[0])[0]})])
+    then = tuple(prompt.prompt_id for prompt in others)
+    return PromptAccepted(**receipt.model_dump(), earliest_frame=earliest, then=then)
 
 
 async def find_prompts(services: Services, sid: str) -> list[Receipt]:

@@ -23,6 +23,7 @@ from deployments.api.services import Services
 from deployments.calls import PartDown
 from deployments.entries import (
     Chunk,
+    Expand,
     Fact,
     SessionEnded,
     SessionFailed,
@@ -50,10 +51,43 @@ from deployments.steering import Steering
 from deployments.sweeper import Sweeper
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
+from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.request import changes_of
+from prompt_agent.safety import WordList
 
 OWNER = "generator"
 OPERATOR = SecretStr("the operator's")
 VIEW = ModelView(name="m", width=64, height=48, fps=16, slowest_fps=2, sizes=((64, 48), (96, 64)), examples=("a ball",))
+
+
+class PromptAgentDouble:
+    """A change is what begins with "make"; a prompt is the scene and the change. Refuses "evil". May be `down`."""
+
+    def __init__(self) -> None:
+        self.down = False
+
+    async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
+        self._require()
+        if expand is False or (expand == "auto" and not text.startswith("make ")):
+            return ()
+        return tuple(change.typed for change in changes_of(text))
+
+    async def write(self, scene: str, request: str, history: tuple[str, ...]) -> AsyncIterator[str | Expansion]:
+        self._require()
+        if "evil" in request:
+            raise Refused("It is evil.")
+        prompt = f"{scene}, {request}"
+        for end in range(1, len(prompt) + 1, 5):
+            yield prompt[:end]
+        yield Expansion(prompt, request, "rules", 0.003, history, "cut" in request)
+
+    async def suggest(self, scene: str, history: tuple[str, ...], count: int) -> list[str]:
+        self._require()
+        return [f"{scene} {number}" for number in range(count)]
+
+    def _require(self) -> None:
+        if self.down:
+            raise PartDown("prompt agent")
 
 
 class Parts:
@@ -69,6 +103,7 @@ class Parts:
         self.exporter = Exporter(self.media, self.exports)
         self.sweeper = Sweeper(store.timeline, self.leases, "ingress", self.take)
         self.farewell = Farewell()
+        self.prompts = PromptAgentDouble()
         self.room: int | None = None
         self.dying = 0
         self.dying_after_the_claim = False
@@ -90,6 +125,8 @@ class Parts:
             hub=Hub(self.watch, self.sweeper.lost, self.sweeper.wanted, self.store.timeline),
             farewell=self.farewell,
             unread_words=self.unread_words,
+            prompts=self.prompts,
+            safety=WordList(),
             init_segment=self.init_segment,
             media=self.media,
             history=self.history,

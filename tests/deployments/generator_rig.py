@@ -17,13 +17,14 @@ from redis_store import Store
 from torch import Tensor
 
 from deployments.admission import Demand
-from deployments.entries import AnyEntry, Command, PromptRequested, SessionCreated
+from deployments.entries import AnyEntry, Command, PromptExpanded, PromptRequested, SessionCreated
 from deployments.fragments import Fragment
 from deployments.generator import Generator
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
 from deployments.parts import Limits, Parts
 from deployments.placement import Refusal, TakeOver
+from deployments.prompt_plan import Context
 from deployments.recent_fragments import RecentFragments
 from deployments.session import Session, chunk_frames
 from deployments.snapshot_shelves import SnapshotsAway
@@ -34,6 +35,7 @@ from longlive.rollout_state import RolloutState
 from longlive.snapshot import Snapshot
 from longlive.stream import VideoStream
 from longlive.switch import SwitchMode
+from prompt_agent.expansion import Refused
 
 VIDEO = VideoConfig(width=16, height=16, fps=160)  # ten times as fast as is usual: a chunk lasts 75 ms
 PATIENCE = 120.0  # of a machine that is busy with much else
@@ -180,6 +182,15 @@ class Rig:
     prompts: list[str] = field(default_factory=list)
     generator: Generator = field(init=False)
 
+    async def word(self, asked: PromptRequested, context: Context) -> PromptExpanded | None:
+        """A loose prompt comes behind the scene, and "evil" is refused."""
+        if "evil" in asked.text:
+            raise Refused("It is evil.")
+        if not asked.expand:
+            return None
+        prompt = f"{context.scene}, {asked.text}"
+        return PromptExpanded(prompt_id=asked.prompt_id, prompt=prompt, added=asked.text, source="rules", ms=1)
+
     async def encode_text(self, text: str) -> Tensor:
         if text == "unreadable":
             raise RuntimeError("no text encoder")
@@ -213,6 +224,7 @@ class Rig:
             timeline=self.store.timeline,
             leases=Leases(self.store.redis),
             media=self.media,
+            word=self.word,
             encode_text=self.encode_text,
             encode_video=self.encode_video,
             thumbnail=self.thumbnail,

@@ -157,9 +157,29 @@ def test_every_post_has_a_key_of_its_own() -> None:
     assert len(set(keys)) == 2
     assert [request.headers["Authorization"] for request in script.asked] == 2 * ["Bearer secret"]
     assert json.loads(script.asked[0].content) == {
-        "text": "rain", "at": {"seconds": 2.0}, "mode": "blend", "blend_seconds": 1.5,
+        "text": "rain", "at": {"seconds": 2.0}, "mode": "blend", "blend_seconds": 1.5, "expand": "auto",
     }  # fmt: skip
     assert json.loads(script.asked[1].content)["at"] == {"frame": 45}
+
+
+def test_a_prompt_is_previewed_and_sent_as_it_is_and_more_are_suggested() -> None:
+    previewed = {"prompt": "a wet ball", "added": "rain", "source": "rules", "ms": 3, "mode": "recache", "warnings": []}
+    accepted = {"prompt_id": "p", "text": "a wet ball", "status": "accepted", "requested_at": 1, "earliest_frame": 9}
+    script = Script(
+        httpx.Response(200, json=previewed),
+        httpx.Response(202, json=accepted),
+        httpx.Response(200, json={"data": ["make it snow"]}),
+    )
+    session = script.session("t")
+    session.prompt(session.preview("make it rain").prompt, expand=False)
+    assert session.suggestions(1) == ["make it snow"]
+    preview, sent, suggested = script.asked
+    assert (preview.url.path, json.loads(preview.content)) == (
+        "/v1/prompts/preview",
+        {"text": "make it rain", "session": SID},
+    )
+    assert json.loads(sent.content)["expand"] is False
+    assert (suggested.url.path, suggested.url.query) == (f"/v1/sessions/{SID}/suggestions", b"count=1")
 
 
 @pytest.mark.parametrize(

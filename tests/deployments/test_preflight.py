@@ -16,6 +16,7 @@ from deployments.preflight import (
     require_address,
     require_devices,
     require_model,
+    require_prompts,
     require_redis,
     require_snapshots,
 )
@@ -53,6 +54,14 @@ def test_snapshots_that_have_no_place_are_told_apart_from_those_that_do(
     assert "\n" not in str(caught.value)
     with pytest.raises(CannotStart, match="LONGLIVE_SNAPSHOTS cannot be opened"):
         require_snapshots("nosuch://place")
+
+
+def test_prompts_that_cannot_be_written_are_told_before_the_start(tmp_path: Path) -> None:
+    require_prompts("tiny", None)
+    with pytest.raises(CannotStart, match="no prompt profile 'medium'"):
+        require_prompts("medium", None)
+    with pytest.raises(CannotStart, match="cannot be read"):
+        require_prompts(None, tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,15 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from deployments.entries import Mode, PromptCancelled, PromptRefused, PromptRequested, PromptScheduled
-from deployments.prompt_plan import NEWER, PlanFact, Prompt, PromptPlan
+from deployments.entries import (
+    Mode,
+    PromptCancelled,
+    PromptExpanded,
+    PromptRefused,
+    PromptRequested,
+    PromptScheduled,
+)
+from deployments.prompt_plan import NEWER, Context, PlanFact, Prompt, PromptPlan
 from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
 
 EMBEDDINGS = torch.zeros(1, 1, 1)
@@ -174,3 +181,108 @@ def test_whatever_happens_each_prompt_has_one_end_and_no_two_share_a_chunk() -> 
         waiting = {each for each in names if plan.cancel(each)}
         assert waiting | ends.keys() == set(names)
         assert not waiting & ends.keys()
+
+
+def loose(prompt_id: str, at_frame: int | None = None) -> PromptRequested:
+    return asked(prompt_id, at_frame).model_copy(update={"expand": True})
+
+
+def expanded(prompt_id: str, prompt: str, mode: Mode = "recache") -> PromptExpanded:
+    return PromptExpanded(prompt_id=prompt_id, prompt=prompt, added=prompt_id, source="rules", ms=1, mode=mode)
+
+
+def chunks_of(plan: PromptPlan, first: int, last: int) -> dict[int, str]:
+    """What begins with each chunk."""
+    begun = {chunk: plan.begin(chunk)[0] for chunk in range(first, last)}
+    return {chunk: prompt.asked.text for chunk, prompt in begun.items() if prompt is not None}
+
+
+def test_a_loose_prompt_changes_what_is_in_force_and_takes_hold_as_it_was_expanded() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("rain"), 2)
+    assert (plan.wording("rain"), plan.context("rain")) == (None, Context("a dog"))
+    assert plan.expand(expanded("rain", "a wet dog", "cut")) == [expanded("rain", "a wet dog", "cut")]
+    plan.read("rain", EMBEDDINGS)
+    prompt, _ = plan.begin(2)
+    assert prompt is not None
+    assert (prompt.asked.text, prompt.asked.mode, prompt.mode(16)) == ("a wet dog", "cut", Clear())
+
+
+def test_loose_prompts_queue_and_each_builds_on_the_one_before() -> None:
+    plan = PromptPlan(16, "a dog")
+    assert plan.add(loose("rain"), 2) == plan.add(loose("night"), 2) == plan.add(loose("hat"), 2) == []
+    assert plan.context("night") is None, "nobody knows yet what it is to change"
+    plan.expand(expanded("rain", "a wet dog"))
+    assert plan.context("night") == Context("a wet dog", ("rain",))
+    plan.expand(expanded("night", "a wet dog at night"))
+    assert plan.context("hat") == Context("a wet dog at night", ("rain", "night"))
+    plan.expand(expanded("hat", "a wet dog in a hat at night"))
+    for prompt_id in ("rain", "night", "hat"):
+        plan.read(prompt_id, EMBEDDINGS)
+    assert chunks_of(plan, 2, 6) == {2: "a wet dog", 3: "a wet dog at night", 4: "a wet dog in a hat at night"}
+
+
+def test_a_loose_prompt_that_is_late_does_not_let_the_next_one_pass() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("rain"), 2)
+    plan.add(loose("night"), 2)
+    assert chunks_of(plan, 2, 5) == {}
+    for prompt_id in ("rain", "night"):
+        plan.expand(expanded(prompt_id, prompt_id))
+        plan.read(prompt_id, EMBEDDINGS)
+    assert chunks_of(plan, 5, 8) == {5: "rain", 6: "night"}
+
+
+def test_what_was_said_of_a_loose_prompt_is_said_anew_where_it_makes_room() -> None:
+    plan = PromptPlan(16, "a dog")
+    assert plan.add(loose("later", 33), 2) == [scheduled("later", 3)]
+    plan.add(loose("rain"), 2)
+    assert plan.begin(2) == (None, [scheduled("later", 4)]), "rain is late, and still comes first"
+    for prompt_id in ("rain", "later"):
+        plan.expand(expanded(prompt_id, prompt_id))
+        plan.read(prompt_id, EMBEDDINGS)
+    assert chunks_of(plan, 3, 5) == {3: "rain", 4: "later"}
+
+
+def test_a_whole_prompt_takes_the_place_of_a_loose_one_and_the_other_way_round() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("rain"), 2)
+    assert plan.add(asked("a cat"), 2) == [PromptRefused(prompt_id="rain", reason=NEWER)]
+    assert plan.add(loose("snow"), 2) == [PromptRefused(prompt_id="a cat", reason=NEWER)]
+
+
+def test_a_loose_prompt_builds_on_a_whole_one_before_it() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("rain", 33), 2)
+    plan.add(asked("a cat"), 2)
+    assert plan.context("rain") == Context("a cat")
+    plan.read("a cat", EMBEDDINGS)
+    assert plan.begin(2)[0] is not None
+    assert plan.context("rain") == Context("a cat")
+
+
+def test_what_was_built_on_a_cancelled_prompt_is_expanded_anew() -> None:
+    plan = PromptPlan(16, "a dog")
+    for prompt_id in ("rain", "night"):
+        plan.add(loose(prompt_id), 2)
+        plan.expand(expanded(prompt_id, prompt_id))
+        plan.read(prompt_id, EMBEDDINGS)
+    plan.cancel("rain")
+    assert (plan.wording("night"), plan.context("night")) == (None, Context("a dog"))
+    assert [each.prompt_id for each in plan.unread(3)] == ["night"]
+    plan.expand(expanded("night", "a dog at night"))
+    plan.read("night", EMBEDDINGS)
+    assert chunks_of(plan, 2, 5) == {3: "a dog at night"}
+
+
+def test_what_waits_is_built_on_what_the_video_goes_back_to() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("rain"), 2)
+    plan.expand(expanded("rain", "a wet dog"))
+    plan.go_on_from(Context("a cat"))
+    assert (plan.wording("rain"), plan.context("rain")) == (None, Context("a cat"))
+
+
+def test_what_does_not_wait_is_not_expanded() -> None:
+    plan = PromptPlan(16, "a dog")
+    assert (plan.expand(expanded("rain", "a wet dog")), plan.context("rain")) == ([], None)

@@ -87,7 +87,7 @@ async def test_a_prompt_is_applied_at_the_frame_that_the_timeline_names(client: 
     assert applied["frame"] >= accepted["earliest_frame"]
     assert applied["frame"] == first_frames[applied["chunk"]]
     assert applied["media_seconds"] == applied["frame"] / created["fps"]
-    assert session["prompt"] == "a blue ball at night"
+    assert session["prompt"] == applied["text"] == "a blue ball in the meadow at night"
 
 
 async def test_the_picture_follows_the_prompt(client: Client) -> None:
@@ -116,8 +116,13 @@ def _readouts(watched: Watched) -> dict[str, str | None]:
 async def test_unknown_words_are_told(client: Client) -> None:
     async with client.session("a red ball and a zyzzyva") as created:
         assert any("zyzzyva" in warning for warning in created["warnings"])
-        answer = await client.post(f"/v1/sessions/{created['id']}/prompts", json={"text": "a qwertz"})
+        path, watching = f"/v1/sessions/{created['id']}/prompts", asyncio.create_task(client.watch(created["id"], 1000))
+        answer = await client.post(path, json={"text": "a qwertz", "expand": False})
         assert any("qwertz" in warning for warning in answer.json()["warnings"])
+        asked = (await client.post(path, json={"text": "a blue qwertz"})).json()["prompt_id"]
+        made = await client.entry(created["id"], "prompt.expanded", prompt_id=asked)
+        watching.cancel()
+    assert (made["prompt"], made["warnings"]) == ("a blue ball", ["Nothing was made of 'qwertz'."])
 
 
 async def test_an_end_is_repeatable_and_the_history_stays(client: Client) -> None:

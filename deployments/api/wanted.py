@@ -1,0 +1,53 @@
+"""What somebody wants a video to show, as entries of its timeline: a text of several changes is several prompts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from deployments.api.models import AddPrompt
+from deployments.api.prompt_times import new_prompt_id, requested
+from deployments.api.refusals import PromptUnwanted
+from deployments.api.services import Services
+from deployments.api.warn import warnings_of
+from deployments.calls import PartDown
+from deployments.entries import PromptRequested
+
+log = logging.getLogger(__name__)
+
+
+async def prompts_of(services: Services, asks: Sequence[AddPrompt], fps: int) -> list[list[PromptRequested]]:
+    """For each ask its prompts, at least one, in the order in which they are to take hold."""
+    changes = [await _changes(services, ask) for ask in asks]
+    told = await warnings_of(services, [ask.text for ask, texts in zip(asks, changes, strict=True) if not texts])
+    return [
+        [
+            requested(ask, new_prompt_id(), fps, _several(texts) if number == 0 else (), change=text)
+            for number, text in enumerate(texts)
+        ]
+        or [requested(ask, new_prompt_id(), fps, told[ask.text])]
+        for ask, texts in zip(asks, changes, strict=True)
+    ]
+
+
+async def allowed(services: Services, text: str) -> str:
+    """The text as a video may begin with it. Raises PromptUnwanted."""
+    verdict = await services.safety.judge(text)
+    if verdict.reason:
+        raise PromptUnwanted(verdict.reason)
+    return verdict.text
+
+
+async def _changes(services: Services, ask: AddPrompt) -> tuple[str, ...]:
+    try:
+        return await services.prompts.changes(ask.text, ask.expand)
+    except PartDown:
+        log.warning("the prompt agent does not answer: nobody says whether to expand %r", ask.text)
+        return (ask.text,) if ask.expand is True else ()  # its owner asks again
+
+
+def _several(texts: Sequence[str]) -> tuple[str, ...]:
+    if len(texts) == 1:
+        return ()
+    named = ", ".join(repr(text) for text in texts)
+    return (f"These are {len(texts)} changes, made one after the other: {named}.",)

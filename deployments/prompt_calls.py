@@ -1,0 +1,49 @@
+"""Calls to the prompt agent's deployment, for owners and for the API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.calls import PartDown, ask
+from deployments.entries import Expand
+from prompt_agent.expansion import Expansion
+
+PART = "prompt agent"
+SLACK_SECONDS = 1.5  # of a call, on a busy machine, over what the agent itself may take
+
+
+class PromptCalls:
+    """Any replica answers. Every call raises PartDown where none does."""
+
+    def __init__(self, handle: DeploymentHandle, deadline: float) -> None:
+        """`deadline`: seconds that an expansion may take."""
+        self._handle = handle
+        self._seconds = deadline + SLACK_SECONDS
+
+    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | str:
+        """The prompt, or why it is refused."""
+        return await ask(PART, lambda: self._handle.expand.remote(scene, request, history), self._seconds)
+
+    async def write(self, scene: str, request: str, history: tuple[str, ...]) -> AsyncIterator[str | Expansion]:
+        """The prompt as far as it is written, again and again, then the expansion. Raises Refused."""
+        try:
+            # Serve types what it gives by an argument of `options` that it cannot know here.
+            answers: Any = self._handle.options(stream=True).write.remote(scene, request, history)
+            async for each in answers:
+                yield each
+        except (RayActorError, DeploymentUnavailableError) as error:
+            raise PartDown(PART) from error
+
+    async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
+        """The changes to expand, one by one; none where the text is to be taken as it is."""
+        if expand is False:
+            return ()
+        return await ask(PART, lambda: self._handle.changes.remote(text, expand), SLACK_SECONDS)
+
+    async def suggest(self, scene: str, history: tuple[str, ...], count: int) -> list[str]:
+        return await ask(PART, lambda: self._handle.suggest.remote(scene, history, count), SLACK_SECONDS)

@@ -1,0 +1,61 @@
+"""What the video shall show for a prompt: the owner of a session asks, and gets an answer whatever happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from deployments.calls import PartDown
+from deployments.entries import PromptExpanded, PromptRequested
+from deployments.prompt_plan import Context
+from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.safety import SafetyHook
+
+RAW = "raw"
+AWAY = "The prompt agent does not answer: the prompt is taken as it is."
+REWORDED = "Some words were replaced: an operator does not want them said."
+log = logging.getLogger(__name__)
+
+
+class PromptWriter:
+    """`expand` asks the prompt agent; gives its expansion, or raises PartDown. `safety` judges what it does not."""
+
+    def __init__(
+        self, expand: Callable[[str, str, tuple[str, ...]], Awaitable[Expansion | str]], safety: SafetyHook
+    ) -> None:
+        """`expand` gets the scene, the request and the history; a text in place of an expansion refuses it."""
+        self._expand = expand
+        self._safety = safety
+
+    async def word(self, asked: PromptRequested, context: Context) -> PromptExpanded | None:
+        """What the video shall show; None: the text as it is. Raises Refused."""
+        if not asked.expand:
+            return await self._judged(asked)
+        try:
+            expansion = await self._expand(context.scene, asked.text, context.history)
+        except PartDown:
+            log.warning("prompt %s is not expanded: the prompt agent does not answer", asked.prompt_id)
+            return await self._judged(asked) or _raw(asked, asked.text, AWAY)
+        if isinstance(expansion, str):
+            raise Refused(expansion)
+        return PromptExpanded(
+            prompt_id=asked.prompt_id,
+            prompt=expansion.prompt,
+            added=expansion.added,
+            source=expansion.source,
+            ms=round(expansion.latency * 1000),
+            mode="cut" if expansion.cut and asked.mode == "recache" else asked.mode,
+            warnings=expansion.warnings,
+        )
+
+    async def _judged(self, asked: PromptRequested) -> PromptExpanded | None:
+        verdict = await self._safety.judge(asked.text)
+        if verdict.reason:
+            raise Refused(verdict.reason)
+        return None if verdict.text == asked.text else _raw(asked, verdict.text, REWORDED)
+
+
+def _raw(asked: PromptRequested, text: str, warning: str) -> PromptExpanded:
+    return PromptExpanded(
+        prompt_id=asked.prompt_id, prompt=text, added="", source=RAW, ms=0, mode=asked.mode, warnings=(warning,)
+    )

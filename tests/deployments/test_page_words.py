@@ -1,0 +1,99 @@
+"""Loose words at the page: written out before they are sent or after, edited, suggested. Generators are a double."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from browser import Watcher, watching
+from playing_parts import PlayingParts, playing
+from redis_store import Store
+
+from deployments.entries import PromptApplied, PromptExpanded, PromptRequested
+from deployments.session import chunk_first_frame
+from tests.support import find_chromium
+
+PROMPT, LOOSE = "a red ball", "make it rain"
+
+
+@pytest.fixture
+async def page(store: Store) -> AsyncIterator[tuple[PlayingParts, Watcher, str]]:
+    async with playing(store) as (parts, url), watching(find_chromium(), url) as watcher:
+        await watcher.say(PROMPT)
+        await watcher.watch_until(1.0)
+        assert watcher.session
+        yield parts, watcher, watcher.session
+        assert not watcher.faults
+
+
+async def next_request(parts: PlayingParts, sid: str) -> PromptRequested:
+    async for entry in parts.store.timeline.tail(sid):
+        if isinstance(entry, PromptRequested):
+            return entry
+    raise AssertionError("the session is over")
+
+
+async def test_loose_words_are_sent_as_they_are_and_the_list_tells_what_was_made_of_them(
+    page: tuple[PlayingParts, Watcher, str],
+) -> None:
+    parts, watcher, sid = page
+    await watcher.say(LOOSE)
+    asked = await next_request(parts, sid)
+    assert (asked.text, asked.expand) == (LOOSE, True)
+    made = {"prompt": "a red ball in heavy rain", "added": "rain", "source": "llm", "warnings": ("Slow.",)}
+    await parts.state(sid, PromptExpanded(prompt_id=asked.prompt_id, ms=1234, **made))
+    await watcher.sees("#prompts .made", "a red ball in heavy rain")
+    await watcher.sees("#prompts .meta", "written out by the language model in 1.2 s")
+    await watcher.sees("#prompts .warning", "Slow.")
+    chunk = (await parts.store.timeline.session(sid)).chunks + 1
+    frame = chunk_first_frame(chunk)
+    where = {"chunk": chunk, "frame": frame, "media_seconds": frame / 16}
+    await parts.state(sid, PromptApplied(prompt_id=asked.prompt_id, text=made["prompt"], latency_ms=9, **where))
+    await watcher.sees("#prompts li[data-current] .made", "a red ball in heavy rain")
+    assert await watcher.prompts() == [PROMPT, LOOSE]
+    assert await watcher.page.title() == "a red ball in heavy rain · LongLive"
+
+
+async def test_words_are_written_out_edited_and_sent_as_a_whole(page: tuple[PlayingParts, Watcher, str]) -> None:
+    parts, watcher, sid = page
+    await watcher.page.keyboard.type("cut to the sea")
+    await watcher.page.get_by_role("button", name="Write it out").click()
+    box = watcher.page.locator("#prompt")
+    await watcher.page.wait_for_function("document.getElementById('prompt').value.endsWith('cut to the sea')")
+    assert await box.input_value() == "a red ball, cut to the sea"
+    assert await watcher.page.locator("#mode").input_value() == "cut"
+    await watcher.page.keyboard.type(" at night")
+    await watcher.page.keyboard.press("Enter")
+    asked = await next_request(parts, sid)
+    assert (asked.text, asked.expand, asked.mode) == ("a red ball, cut to the sea at night", False, "cut")
+    assert await box.input_value() == ""
+
+
+async def test_what_is_refused_is_told_and_the_words_stay(page: tuple[PlayingParts, Watcher, str]) -> None:
+    _, watcher, _ = page
+    await watcher.page.keyboard.type("an evil cat")
+    await watcher.page.get_by_role("button", name="Write it out").click()
+    await watcher.sees("#notice", "It is evil. Say it otherwise")
+    assert await watcher.page.locator("#prompt").input_value() == "an evil cat"
+
+
+async def test_what_fits_the_picture_is_suggested_and_without_the_agent_what_the_model_offers(
+    page: tuple[PlayingParts, Watcher, str],
+) -> None:
+    parts, watcher, _ = page
+    await watcher.sees("#examples button", f"{PROMPT} 0")
+    parts.prompts.down = True
+    await watcher.page.reload()
+    await watcher.watch_on(0.5)
+    await watcher.page.wait_for_function("document.querySelectorAll('#examples button').length === 0")
+    assert await watcher.page.get_by_role("button", name="Write it out").is_visible()
+
+
+async def test_a_long_prompt_can_be_read_and_changed_line_by_line(page: tuple[PlayingParts, Watcher, str]) -> None:
+    _, watcher, _ = page
+    box = watcher.page.locator("#prompt")
+    low = await box.evaluate("(box) => box.clientHeight")
+    await box.fill("a long way through the rain " * 12)
+    assert await box.evaluate("(box) => box.clientHeight") > 2 * low
+    await watcher.page.keyboard.press("Shift+Enter")
+    assert "\n" in await box.input_value(), "Enter alone sends"

@@ -1,0 +1,77 @@
+"""Every prompt of a session gets an answer: from the prompt agent, or, where that is away, as it is; and is judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployments.calls import PartDown
+from deployments.entries import Mode, PromptRequested
+from deployments.prompt_plan import Context
+from deployments.prompt_writer import AWAY, REWORDED, PromptWriter
+from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.safety import WordList
+
+CONTEXT = Context("a dog", ("wind",))
+ANSWER = Expansion("a wet dog", "rain", "llm", 0.0426, ("Slow.",))
+
+
+def asked(text: str = "make it rain", mode: Mode = "recache", expand: bool = True) -> PromptRequested:
+    return PromptRequested(prompt_id="p", text=text, mode=mode, expand=expand)
+
+
+class Agent:
+    """Answers with this, or raises it."""
+
+    def __init__(self, answer: Expansion | str | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str, tuple[str, ...]]] = []
+        self.writer = PromptWriter(self.expand, WordList())
+
+    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | str:
+        self.asked.append((scene, request, history))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def test_the_agent_is_asked_with_the_scene_and_what_was_added() -> None:
+    agent = Agent(ANSWER)
+    worded = await agent.writer.word(asked(), CONTEXT)
+    assert worded is not None
+    assert agent.asked == [("a dog", "make it rain", ("wind",))]
+    assert (worded.prompt_id, worded.prompt, worded.added, worded.source) == ("p", "a wet dog", "rain", "llm")
+    assert (worded.ms, worded.mode, worded.warnings) == (43, "recache", ("Slow.",))
+
+
+@pytest.mark.parametrize(("mode", "taken"), [("recache", "cut"), ("blend", "blend"), ("keep", "keep"), ("cut", "cut")])
+async def test_another_scene_is_cut_to_unless_somebody_wants_it_otherwise(mode: Mode, taken: Mode) -> None:
+    worded = await Agent(Expansion("a beach", "a beach", "llm", 0.0, cut=True)).writer.word(asked(mode=mode), CONTEXT)
+    assert worded is not None
+    assert worded.mode == taken
+
+
+async def test_without_the_agent_the_text_is_taken_as_it_is_and_says_so() -> None:
+    worded = await Agent(PartDown("prompt agent")).writer.word(asked(), CONTEXT)
+    assert worded is not None
+    assert (worded.prompt, worded.source, worded.warnings) == ("make it rain", "raw", (AWAY,))
+
+
+async def test_a_refusal_of_the_agent_is_one() -> None:
+    with pytest.raises(Refused, match=r"It is evil\."):
+        await Agent("It is evil.").writer.word(asked(), CONTEXT)
+
+
+async def test_nothing_is_said_of_a_whole_prompt_that_anybody_may_see() -> None:
+    agent = Agent(ANSWER)
+    assert await agent.writer.word(asked(expand=False), CONTEXT) is None
+    assert agent.asked == []
+
+
+@pytest.mark.parametrize("answer", [ANSWER, PartDown("prompt agent")])
+async def test_what_the_agent_does_not_see_is_judged_all_the_same(answer: Expansion | Exception) -> None:
+    writer, expand = Agent(answer).writer, isinstance(answer, PartDown)
+    with pytest.raises(Refused, match="violence"):
+        await writer.word(asked("behead the knight", expand=expand), CONTEXT)
+    worded = await writer.word(asked("a bloody sunset", expand=expand), CONTEXT)
+    assert worded is not None
+    assert (worded.prompt, worded.source, worded.warnings) == ("a red sunset", "raw", (REWORDED,))
