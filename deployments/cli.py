@@ -139,6 +139,15 @@ def serve(
     weights: Annotated[Path | None, typer.Option(help="Folder with the files of a preset.")] = None,
     decoder: Annotated[Decoder | None, typer.Option(help="What makes pictures.")] = None,
     dtype: DTypeOption = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="A language model that writes prompts out, served by vLLM: a name on the hub, or a folder."),
+    ] = None,
+    llm_url: Annotated[
+        str | None,
+        typer.Option(help="Or one that is served already: an OpenAI-compatible API, with its /v1."),
+    ] = None,
+    llm_model: Annotated[str | None, typer.Option(help="The name that this API has for the model.")] = None,
 ) -> None:
     """Run the service until Ctrl-C. Further settings: the LONGLIVE_* variables of deployments/settings.py."""
     from deployments.settings import SettingsError, load_settings
@@ -153,6 +162,9 @@ def serve(
             weights=weights,
             decoder=decoder,
             dtype=dtype,
+            llm=llm,
+            llm_url=llm_url,
+            llm_model=llm_model,
         )
     except SettingsError as error:
         raise WrongInput(" ".join(str(error).split())) from error

@@ -14,6 +14,7 @@ from deployments.entries import (
     PauseRefused,
     PromptApplied,
     PromptCancelled,
+    PromptExpanded,
     PromptRefused,
     PromptRequested,
     PromptScheduled,
@@ -60,7 +61,8 @@ def receipt_line(receipt: Receipt) -> str:
                 what += f", after {receipt.latency_ms} ms"
         case PromptStatus.refused:
             what += f" ({readable(receipt.reason or '')})"
-    return f"{what}: {readable(receipt.text)}"
+    made = f" -> {readable(receipt.prompt)}" if receipt.prompt and receipt.prompt != receipt.text else ""
+    return f"{what}: {readable(receipt.text)}{made}"
 
 
 def entry_line(entry: AnyEntry) -> str | None:
@@ -70,6 +72,8 @@ def entry_line(entry: AnyEntry) -> str | None:
             return f"created: {readable(entry.prompt)}"
         case PromptRequested():
             return f"prompt {entry.prompt_id} accepted: {readable(entry.text)}"
+        case PromptExpanded():
+            return f"prompt {entry.prompt_id} expanded by {entry.source} in {entry.ms} ms: {readable(entry.prompt)}"
         case PromptScheduled():
             return f"prompt {entry.prompt_id} scheduled for {entry.media_seconds:.2f} s, frame {entry.frame}"
         case PromptApplied():

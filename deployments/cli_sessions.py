@@ -148,6 +148,13 @@ def prompt(
         typer.Option(help="Change without a cut, let the old prompt linger, begin a new scene, or go over in steps."),
     ] = "recache",
     blend_seconds: Annotated[float | None, typer.Option(help="How long a blend takes.")] = None,
+    expand: Annotated[
+        bool | None,
+        typer.Option(
+            "--expand/--as-is", help="It is a change, to make a prompt of, or a prompt by itself. Not said: seen."
+        ),
+    ] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Only tell what would be made of it.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until the video shows it.")] = False,
     token: TokenOption = None,
     url: UrlOption = URL,
@@ -156,8 +163,11 @@ def prompt(
     """Change what a video shows, now or later."""
     if at is not None and at_frame is not None:
         raise WrongInput("--at and --at-frame are two ways to say when; give one of them")
+    if preview:
+        _preview(url, sid, token, text, as_json)
+        return
     with steering(url, sid, token) as session:
-        accepted = session.prompt(text, when(at, at_frame), mode, blend_seconds)
+        accepted = session.prompt(text, when(at, at_frame), mode, blend_seconds, "auto" if expand is None else expand)
         receipt = session.wait_applied(accepted.prompt_id) if wait else accepted
     if as_json:
         print_json(receipt)
@@ -166,6 +176,19 @@ def prompt(
 
     print(receipt_line(receipt))
     for warning in receipt.warnings:
+        print(readable(warning), file=sys.stderr)
+
+
+def _preview(url: str, sid: str, token: str | None, text: str, as_json: bool) -> None:
+    with steering(url, sid, token) as session:
+        made = session.preview(text)
+    if as_json:
+        print_json(made)
+        return
+    from deployments.cli_session_views import readable
+
+    print(readable(made.prompt))
+    for warning in made.warnings:
         print(readable(warning), file=sys.stderr)
 
 

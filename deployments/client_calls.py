@@ -16,20 +16,23 @@ from deployments.api.models import (
     CreateSession,
     ForkSession,
     NewPrompt,
+    PreviewPrompt,
     PromptAccepted,
     PromptList,
+    PromptPreview,
     RenderSession,
     RewindSession,
     SessionPage,
     SessionView,
     Size,
+    Suggestions,
     TimedPrompt,
     TimelinePage,
 )
 from deployments.client_errors import NotInTime, PromptNotApplied, SessionNotThere, Unreachable
 from deployments.client_retries import Budget, Retries
 from deployments.client_steps import Call, Give, Items, Read, Request, Series, Sleep, poll
-from deployments.entries import ENTRY, AnyEntry, Mode, Pace
+from deployments.entries import ENTRY, AnyEntry, Expand, Mode, Pace
 from deployments.model_view import ModelView
 from deployments.receipts import PromptStatus, Receipt
 from deployments.session import Session, SessionState
@@ -135,10 +138,18 @@ def state(session: SessionRef) -> Call[SessionView]:
 
 
 def prompt(
-    session: SessionRef, text: str, at: At = "now", mode: Mode = "recache", blend_seconds: float | None = None
+    session: SessionRef,
+    text: str,
+    at: At = "now",
+    mode: Mode = "recache",
+    blend_seconds: float | None = None,
+    expand: Expand = "auto",
 ) -> Call[PromptAccepted]:
-    """Change what the video shows, from the first chunk that begins at `at` or later. `wait_applied` tells when."""
-    ask = AddPrompt(text=text, at=_when(at), mode=mode, blend_seconds=blend_seconds)
+    """Change what the video shows, from the first chunk that begins at `at` or later. `wait_applied` tells when.
+
+    `expand`: the text is a change ("make it rain"), of which a whole prompt is made; `auto`: unless it is one already.
+    """
+    ask = AddPrompt(text=text, at=_when(at), mode=mode, blend_seconds=blend_seconds, expand=expand)
     body = ask.model_dump(mode="json", exclude_none=True)
     return (yield from session.retries.ask(PromptAccepted, session.request("POST", "/prompts", body=body)))
 
@@ -147,6 +158,19 @@ def prompts(session: SessionRef) -> Call[list[Receipt]]:
     """Every follow-up prompt and what became of it, in the order in which they were accepted."""
     listed = yield from session.retries.ask(PromptList, session.request("GET", "/prompts"))
     return listed.data
+
+
+def preview(session: SessionRef, text: str) -> Call[PromptPreview]:
+    """The prompt that `expand` would make of a text now. Changes nothing: send it with `expand=False`."""
+    ask = PreviewPrompt(text=text, session=session.id)
+    request = Request("POST", "/v1/prompts/preview", body=ask.model_dump(mode="json", exclude_none=True))
+    return (yield from session.retries.ask(PromptPreview, request))
+
+
+def suggestions(session: SessionRef, count: int = 4) -> Call[list[str]]:
+    """Texts that would change what the video shows now."""
+    request = session.request("GET", "/suggestions", params={"count": count})
+    return (yield from session.retries.ask(Suggestions, request)).data
 
 
 def receipt(session: SessionRef, prompt_id: str) -> Call[Receipt]:

@@ -120,6 +120,29 @@ export const forkSession = (id, frame, record) => create(pathOf(id, "/fork"), { 
 export const renderSession = (id) => create(pathOf(id, "/render"), { queue: true });
 
 export const addPrompt = (id, fields) => steer("POST", id, "/prompts", fields);
+/**
+ * What would be made of a text: `{prompt, mode, warnings, ...}`. `hear` gets the prompt as far as it is written, again and
+ * again. Throws a Problem.
+ */
+export async function previewPrompt(id, text, hear, signal) {
+  const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
+  const body = JSON.stringify({ session: id, text });
+  const answer = await ask("/v1/prompts/preview", { method: "POST", headers, body, signal });
+  let rest = "";
+  for await (const part of answer.body.pipeThrough(new TextDecoderStream())) {
+    const events = (rest + part).split("\n\n");
+    rest = events.pop();
+    for (const [, name, data] of events.map((event) => event.match(/^event: (.*)\ndata: (.*)$/))) {
+      const said = JSON.parse(data);
+      if (name === "problem") throw new Problem(said.status, said.code, said.detail);
+      if (name === "expansion") return said;
+      hear(said.prompt);
+    }
+  }
+  throw new Problem(0, "unreachable", "The service's answer broke off.");
+}
+/** Texts that would change what a video shows. */
+export const readSuggestions = async (id, signal) => (await json(pathOf(id, "/suggestions"), { signal })).data;
 export const cancelPrompt = (id, promptId) => steer("DELETE", id, `/prompts/${encodeURIComponent(promptId)}`);
 export const pauseSession = (id) => steer("POST", id, "/pause");
 export const resumeSession = (id) => steer("POST", id, "/resume");

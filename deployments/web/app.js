@@ -1,6 +1,6 @@
 /** The page: start a video, watch it, steer it, end it. A session's id is in the address, so a reload goes on. */
 
-import { createSession, pause, Problem, readModel } from "./api.js";
+import { createSession, pause, previewPrompt, Problem, readModel, readSuggestions } from "./api.js";
 import { Clip } from "./clip.js";
 import { clockTime, element, linkTo } from "./element.js";
 import { showGallery } from "./gallery.js";
@@ -39,6 +39,7 @@ class Page {
     const click = (button, act) => button.addEventListener("click", act);
     addEventListener("hashchange", () => this.#route());
     this.#box.addEventListener("submit", ({ detail }) => this.#submit(detail));
+    this.#box.addEventListener("write", ({ detail }) => this.#writeOut(detail));
     this.#box.addEventListener("when", ({ detail }) => (this.#timeLine.placed = detail));
     this.#list.addEventListener("shown", ({ detail }) => (this.#statistics.promptSeconds = detail.seconds));
     for (const view of [this.#list, this.#timeLine]) {
@@ -144,12 +145,41 @@ class Page {
     pauseButton.textContent = session?.status === "paused" ? "Resume" : "Pause";
     pauseButton.disabled = !["live", "paused"].includes(session?.status);
     document.title = session ? `${session.prompt} · ${TITLE}` : TITLE;
-    const { examples, follow_ups: followUps } = this.#model;
-    this.#box.suggest({ idle: examples, over: examples.slice(0, 3), live: steers ? followUps : [] }[view] ?? []);
+    const { examples } = this.#model;
+    if (steers) this.#suggest();
+    else this.#box.suggest({ idle: examples, over: examples.slice(0, 3) }[view] ?? []);
     if (view === "over" && before !== "over") {
       if (session.status === "failed" && !this.#box.text) this.#box.text = session.prompt;
       // Who reads elsewhere stays there; who was at a button that is gone now can type on.
       if (held) this.#box.focus();
+    }
+  }
+
+  /** Offer what would change the picture as it is. */
+  async #suggest() {
+    const watch = this.#watch;
+    try {
+      const suggestions = await readSuggestions(watch.id, this.#leave.signal);
+      if (watch === this.#watch && watch.mine && !watch.over) this.#box.suggest(suggestions);
+    } catch {
+      if (watch === this.#watch) this.#box.suggest(this.#model.follow_ups);
+    }
+  }
+
+  /** Put the whole prompt that is made of a text into the box. */
+  async #writeOut(text) {
+    this.#box.busy = true;
+    this.#complain();
+    try {
+      const made = await previewPrompt(this.#watch.id, text, (words) => this.#box.write(words), this.#leave.signal);
+      this.#box.write(made.prompt, made.mode);
+      if (made.warnings.length) this.#parts.notice.textContent = made.warnings.join(" ");
+    } catch (problem) {
+      if (this.#leave.signal.aborted) return;
+      this.#box.text = text;
+      this.#complain(problem);
+    } finally {
+      this.#box.busy = false;
     }
   }
 
@@ -250,9 +280,9 @@ class Page {
     this.#box.focus(); // what it shall show is what comes next
   }
 
-  async #steer({ text, frame, mode, blend }) {
+  async #steer({ text, frame, mode, blend, isWhole }) {
     const watch = this.#watch;
-    const fields = { text, at: frame === null ? "now" : { frame }, mode };
+    const fields = { text, at: frame === null ? "now" : { frame }, mode, expand: isWhole ? false : "auto" };
     if (mode === "blend") fields.blend_seconds = blend;
     try {
       await watch.steer(fields);

@@ -10,12 +10,13 @@ const PURPOSES = {
 };
 
 /**
- * Fires `submit` (detail: `{text, frame, mode, blend, record}`; `frame` null: as soon as possible) and `when` (detail: the
- * frame it is set to now).
+ * Fires `submit` (detail: `{text, frame, mode, blend, record, isWhole}`; `frame` null: as soon as possible; `isWhole`: it was
+ * written out here), `when` (detail: the frame it is set to now) and `write` (detail: the text to write out).
  */
 export class PromptBox extends EventTarget {
   #parts;
   #frame = null;
+  #isWhole = false;
   #suggested = "";
 
   /** `parts`: the elements of the page by id. */
@@ -23,6 +24,16 @@ export class PromptBox extends EventTarget {
     super();
     this.#parts = parts;
     parts["prompt-form"].addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
+    parts.prompt.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      parts["prompt-form"].requestSubmit();
+    });
+    parts.prompt.addEventListener("input", () => (this.#isWhole &&= this.text !== ""));
+    parts["write-out"].addEventListener("click", () => {
+      if (this.text && !this.#isBusy) this.dispatchEvent(new CustomEvent("write", { detail: this.text }));
+      this.focus();
+    });
     parts.when.addEventListener("click", () => (this.at(null), this.focus()));
     parts.mode.addEventListener("change", () => (parts["blend-choice"].hidden = parts.mode.value !== "blend"));
   }
@@ -34,6 +45,7 @@ export class PromptBox extends EventTarget {
     this.#parts.prompt.placeholder = example;
     this.#parts.send.textContent = send;
     this.#parts.send.disabled = purpose === "wait";
+    this.#parts["write-out"].hidden = purpose !== "steer";
     this.#parts["mode-choice"].hidden = !["steer", "wait"].includes(purpose);
     this.#parts["record-choice"].hidden = ["steer", "wait"].includes(purpose);
     this.#parts["blend-choice"].hidden = this.#parts["mode-choice"].hidden || this.#parts.mode.value !== "blend";
@@ -46,11 +58,23 @@ export class PromptBox extends EventTarget {
 
   set text(text) {
     this.#parts.prompt.value = text;
+    this.#isWhole = false;
+  }
+
+  /** A prompt as far as it is written out, to be edited; `mode`, how it takes hold, once it is all there. */
+  write(text, mode) {
+    this.#parts.prompt.value = text;
+    this.#isWhole = true;
+    if (mode === "cut") this.#parts.mode.value = mode;
   }
 
   /** While it is sent nothing else is. */
   set busy(busy) {
     this.#parts.send.setAttribute("aria-busy", String(busy));
+  }
+
+  get #isBusy() {
+    return this.#parts.send.getAttribute("aria-busy") === "true";
   }
 
   focus() {
@@ -86,13 +110,14 @@ export class PromptBox extends EventTarget {
 
   #submit() {
     const { send, mode, blend, record } = this.#parts;
-    if (!this.text || send.disabled || send.getAttribute("aria-busy") === "true") return;
+    if (!this.text || send.disabled || this.#isBusy) return;
     const detail = {
       text: this.text,
       frame: this.#frame,
       mode: mode.value,
       blend: blend.valueAsNumber,
       record: record.checked,
+      isWhole: this.#isWhole,
     };
     this.dispatchEvent(new CustomEvent("submit", { detail }));
   }

@@ -65,11 +65,13 @@ export class PromptList extends EventTarget {
     if (!this.#items.has(prompt.id)) this.#items.set(prompt.id, this.#build(prompt));
     const item = this.#items.get(prompt.id);
     const state = this.#shown.has(prompt.id) ? "shown" : prompt.status;
-    const said = [state, prompt.seconds, prompt.reason, this.mine].join();
+    const said = [state, prompt.seconds, prompt.reason, prompt.shows, this.mine].join();
     if (item.said !== said) {
       item.said = said;
       item.dataset.state = state;
-      item.querySelector(".meta").textContent = sentence(prompt, state);
+      item.querySelector(".made").textContent = prompt.shows === prompt.text ? "" : prompt.shows;
+      item.querySelector(".meta").textContent = [sentence(prompt, state), author(prompt)].filter(Boolean).join(" · ");
+      item.querySelector(".warning").textContent = prompt.warnings.join(" ");
       item.querySelector("button").hidden = !this.mine || !PENDING.includes(state);
     }
     if (isCurrent !== item.hasAttribute("data-current")) {
@@ -89,8 +91,9 @@ export class PromptList extends EventTarget {
     cancel.addEventListener("click", () => this.dispatchEvent(new CustomEvent("cancel", { detail: prompt })));
     item.append(
       element("q", { textContent: prompt.text }),
+      element("span", { className: "made" }),
       element("span", { className: "meta" }),
-      element("span", { className: "warning", textContent: prompt.warnings.join(" ") }),
+      element("span", { className: "warning" }),
       cancel,
     );
     return item;
@@ -102,6 +105,8 @@ function sentence({ status, seconds, latency, reason, timed, mode, again }, stat
   const time = seconds === undefined ? "" : clockTime(seconds);
   const how = { cut: ", with a cut", keep: ", lingering", blend: ", blending over" }[mode] ?? "";
   switch (status) {
+    case "expanded":
+      return "written out, waiting for the next pictures";
     case "accepted":
       return timed ? `accepted, for ${time}` : "accepted, waiting for the next pictures";
     case "scheduled":
@@ -115,5 +120,19 @@ function sentence({ status, seconds, latency, reason, timed, mode, again }, stat
       return `refused: ${reason}`;
     default:
       return "cancelled";
+  }
+}
+
+/** Who wrote what the video shows of a prompt. */
+function author({ source, ms }) {
+  switch (source) {
+    case "llm":
+      return `written out by the language model in ${(ms / 1000).toFixed(1)} s`;
+    case "rules":
+      return "written out by rules";
+    case "stock":
+      return "nothing was made of it";
+    default:
+      return "";
   }
 }

@@ -1,13 +1,14 @@
 /** The prompts of a session and what became of each, read off the timeline. */
 
-export const PENDING = ["accepted", "scheduled"];
+export const PENDING = ["accepted", "expanded", "scheduled"];
 const NEVER = "The video ended before this took effect.";
 
 /**
- * A prompt is `accepted`, `scheduled`, `applied`, `refused` or `cancelled`, as the service says. `seconds` is its time in
- * the video once that is planned or known; `text`, `warnings`, `reason`, `latency` (ms) and `mode` are what they say.
- * The first prompt of a session has the id ""; one that
- * is in force again since the video went back is another one, with `again` set, that has the colour of the first.
+ * A prompt is `accepted`, `expanded`, `scheduled`, `applied`, `refused` or `cancelled`, as the service says. `seconds` is
+ * its time in the video once that is planned or known; `text`, `warnings`, `reason`, `latency` (ms) and `mode` are what
+ * they say. `shows` is what the video shows of it, and `source` who made that of the text, in `ms`. The first prompt of a
+ * session has the id ""; one that is in force again since the video went back is another one, with `again` set, that has
+ * the colour of the first.
  */
 export class Receipts {
   #prompts = new Map();
@@ -40,19 +41,24 @@ export class Receipts {
     if (type === "session.created") {
       this.#fps = entry.fps;
       const seconds = entry.parent?.relation === "fork" ? entry.parent.frame / this.#fps : 0;
-      this.#put("", { text: entry.prompt, status: "applied", seconds, warnings: entry.warnings });
+      this.#put("", { text: entry.prompt, shows: entry.prompt, status: "applied", seconds, warnings: entry.warnings });
     } else if (type === "prompt.requested" && !this.#prompts.has(id)) {
       const seconds = entry.at_frame === null ? undefined : entry.at_frame / this.#fps;
       const { text, mode, warnings } = entry;
-      this.#put(id, { text, mode, warnings, seconds, timed: seconds !== undefined, status: "accepted" });
+      this.#put(id, { text, shows: text, mode, warnings, seconds, timed: seconds !== undefined, status: "accepted" });
+    } else if (type === "prompt.expanded" && this.#isPending(id)) {
+      const { prompt: shows, source, ms, mode, warnings } = entry;
+      const { status, warnings: before } = this.#prompts.get(id);
+      const all = [...new Set([...before, ...warnings])];
+      this.#put(id, { shows, source, ms, mode, warnings: all, status: status === "accepted" ? "expanded" : status });
     } else if (type === "prompt.scheduled" && this.#isPending(id)) {
       this.#put(id, { status: "scheduled", seconds: entry.media_seconds });
     } else if (type === "prompt.applied") {
-      this.#put(id, { status: "applied", seconds: entry.media_seconds, latency: entry.latency_ms, text: entry.text });
+      this.#put(id, { status: "applied", seconds: entry.media_seconds, latency: entry.latency_ms, shows: entry.text });
     } else if (type === "session.rewound" && !this.#prompts.has(entry.id)) {
-      const { prompt: text, media_seconds: seconds } = entry;
-      const order = this.applied.findLast((prompt) => prompt.text === text)?.order ?? this.#prompts.size;
-      this.#put(entry.id, { text, order, seconds, status: "applied", again: true });
+      const { prompt: shows, media_seconds: seconds } = entry;
+      const { text = shows, order = this.#prompts.size } = this.applied.findLast((prompt) => prompt.shows === shows) ?? {};
+      this.#put(entry.id, { text, shows, order, seconds, status: "applied", again: true });
     } else if (type === "prompt.refused") {
       this.#settle(id, { status: "refused", reason: entry.reason });
     } else if (type === "prompt.cancelled") {
