@@ -69,6 +69,8 @@ numbers: .venv/.installed
 	$(BIN)/python benchmarks/viewers.py --json > docs/numbers/viewers.json
 	$(BIN)/python benchmarks/snapshots.py --json > docs/numbers/snapshots.json
 	$(BIN)/python benchmarks/simulation.py --json --plot docs/simulation.png > docs/numbers/simulation.json
+	$(BIN)/python benchmarks/prompts.py --json > docs/numbers/prompts.json
+	$(BIN)/python benchmarks/prompt_pictures.py --json > docs/numbers/prompt_pictures.json
 	$(BIN)/python benchmarks/table.py docs/numbers
 
 numbers-long: .venv/.installed

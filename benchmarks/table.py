@@ -32,6 +32,8 @@ EVAL = "`longlive eval tiny --json`"
     DECODERS,
     GPU,
     SIMULATION,
+    PROMPTS,
+    PROMPT_PICTURES,
 ) = (
     f"`benchmarks/{name}.py --json`"
     for name in (
@@ -49,6 +51,8 @@ EVAL = "`longlive eval tiny --json`"
         "decoders",
         "gpu",
         "simulation",
+        "prompts",
+        "prompt_pictures",
     )
 )
 _LIVE = {
@@ -306,6 +310,34 @@ def _gpu(document: dict[str, Any]) -> Rows:
             yield f"1.3B at 832x480, {gpu}, {name}, decode in", f"{result['frames_per_second']:.1f} frames/s", GPU
 
 
+def _prompts(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    english, hostile = results["english"], results["hostile"]
+    yield (
+        f"{english['requests']} English requests of 12 scenes, written out by {results['backend']}: in form, scene "
+        "kept, change in it",
+        f"{english['conformity']:.2f}, {english['anchors_kept']:.2f}, {english['reflected']:.2f}; contradictions "
+        f"{english['contradictions']}, leaks {english['leaks']}, of {hostile['requests']} attacks {hostile['leaks']}",
+        PROMPTS,
+    )
+    yield (
+        "the time of one, p50 and p95",
+        f"{english['latency_p50_ms']:.1f} ms, {english['latency_p95_ms']:.1f} ms",
+        PROMPTS,
+    )
+
+
+def _prompt_pictures(document: dict[str, Any]) -> Rows:
+    results = document["results"]
+    expanded, exact, ratio = (results[name] for name in ("expanded", "exact", "ratio"))
+    yield (
+        f"{results['sessions']} loose follow-ups: the picture shows what was asked, and all else as before; with the "
+        "exact caption",
+        f"{expanded['both']:.2f}; {exact['both']:.2f} (ratio {ratio['both']:.2f})",
+        PROMPT_PICTURES,
+    )
+
+
 ROWS = {
     "engine": _engine,
     "serve": _serve,
@@ -323,6 +355,8 @@ ROWS = {
     "decoders": _decoders,
     "gpu": _gpu,
     "simulation": _simulation,
+    "prompts": _prompts,
+    "prompt_pictures": _prompt_pictures,
 }
 
 
