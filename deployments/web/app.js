@@ -255,7 +255,7 @@ class Page {
     this.#complain();
     try {
       await (document.body.dataset.view === "live" ? this.#steer(asked) : this.#create(asked));
-      this.#box.text = "";
+      if (this.#box.text === asked.text) this.#box.text = ""; // who has typed on meanwhile goes on
     } catch (problem) {
       if (!this.#watch) this.#say(["idle", "", ""]);
       this.#complain(problem);

@@ -17,6 +17,7 @@ export class PromptBox extends EventTarget {
   #parts;
   #frame = null;
   #isWhole = false;
+  #modeBefore = null;
   #suggested = "";
 
   /** `parts`: the elements of the page by id. */
@@ -59,13 +60,17 @@ export class PromptBox extends EventTarget {
   set text(text) {
     this.#parts.prompt.value = text;
     this.#isWhole = false;
+    if (this.#modeBefore !== null) this.#parts.mode.value = this.#modeBefore;
+    this.#modeBefore = null;
   }
 
   /** A prompt as far as it is written out, to be edited; `mode`, how it takes hold, once it is all there. */
   write(text, mode) {
     this.#parts.prompt.value = text;
     this.#isWhole = true;
-    if (mode === "cut") this.#parts.mode.value = mode;
+    if (mode !== "cut" || this.#parts.mode.value === mode) return;
+    this.#modeBefore = this.#parts.mode.value; // the cut is for this one alone
+    this.#parts.mode.value = mode;
   }
 
   /** While it is sent nothing else is. */

@@ -66,7 +66,8 @@ async def test_words_are_written_out_edited_and_sent_as_a_whole(page: tuple[Play
     await watcher.page.keyboard.press("Enter")
     asked = await next_request(parts, sid)
     assert (asked.text, asked.expand, asked.mode) == ("a red ball, cut to the sea at night", False, "cut")
-    assert await box.input_value() == ""
+    await watcher.page.wait_for_function("document.getElementById('prompt').value === ''")
+    assert await watcher.page.locator("#mode").input_value() == "recache", "the cut was for that one alone"
 
 
 async def test_what_is_refused_is_told_and_the_words_stay(page: tuple[PlayingParts, Watcher, str]) -> None:
