@@ -128,6 +128,8 @@ def _generators(settings: Settings, running: int | None) -> dict[str, Any]:
 def _version(settings: Settings) -> str:
     """Changes with what a replica is given, but not with how many there are, which Serve changes in place."""
     given = settings.model_dump_json(exclude={"operator_token", *_COUNTS})
+    if settings.llm_key is not None:  # which a dump hides
+        given += settings.llm_key.get_secret_value()
     return hashlib.sha256(given.encode()).hexdigest()[:16]
 
 

@@ -15,8 +15,10 @@ from deployments.entries import (
     EndRequested,
     PauseRefused,
     PauseRequested,
+    PromptCancelled,
     PromptCancelRequested,
     PromptExpanded,
+    PromptRefused,
     PromptRequested,
     RewindRefused,
     RewindRequested,
@@ -102,13 +104,14 @@ class CommandReader:
         applied = (each for each in known.values() if each.status is PromptStatus.applied)
         added = tuple(receipt.added for receipt in applied if receipt.added)
         owned.plan.go_on_from(Context(prompt_before(steps_of(entries), owned.next_chunk), added))
+        built = _still_built_on(entries)
         for entry in entries:
             owned.cursor = entry.id
             match entry:
                 case PromptRequested():
                     receipt = known[entry.prompt_id]
                     if receipt.status.pending:
-                        self._accept(owned, entry, receipt)
+                        self._accept(owned, entry, receipt, as_said=entry.prompt_id in built)
                     elif receipt.status is PromptStatus.applied and receipt.chunk is not None:
                         uncounted = receipt.chunk >= owned.first_chunk
                         if owned.again or uncounted:
@@ -154,26 +157,29 @@ class CommandReader:
             case EndRequested():
                 self._end(owned, SessionEnded(reason="requested"))
 
-    def _accept(self, owned: Owned, asked: PromptRequested, receipt: Receipt | None = None) -> None:
-        """Have it wait. `receipt`: what another owner said of it."""
+    def _accept(
+        self, owned: Owned, asked: PromptRequested, receipt: Receipt | None = None, *, as_said: bool = False
+    ) -> None:
+        """Have it wait. `receipt`: what another owner said of it; `as_said`: its wording holds."""
         first = owned.first_chunk
         if owned.next_chunk < first and (asked.at_frame is None or chunk_at(asked.at_frame) < first):
             asked = asked.model_copy(update={"at_frame": chunk_first_frame(first)})  # not for what is only made again
         self._state(owned, owned.plan.add(asked, owned.next_chunk, None if receipt is None else receipt.chunk))
-        if receipt is not None and receipt.prompt is not None:
+        if receipt is not None and receipt.prompt is not None and as_said:
             owned.plan.expand(_expanded(receipt))
         self.read_ahead(owned)
 
     async def _encode(self, owned: Owned, asked: PromptRequested) -> None:
         plan, prompt_id = owned.plan, asked.prompt_id
+        reason = "The prompt could not be written out. Send it again, or a whole prompt with `expand: false`."
         try:
             wording = await self._wording(owned, asked)
+            reason = "The text encoder did not answer. Send the prompt again."
             embeddings = None if wording is None else await self._encode_text(wording.text)
         except Refused as refusal:
             self._state(owned, plan.refuse(prompt_id, str(refusal)))
         except Exception:
             log.exception("prompt %s was not read", asked.prompt_id)
-            reason = "The text encoder did not answer. Send the prompt again."
             refused = owned.plan.refuse(asked.prompt_id, reason)
             self._state(owned, refused)
             if not refused:  # it was said to have applied, and its chunk waits for it
@@ -216,3 +222,15 @@ def _expanded(receipt: Receipt) -> PromptExpanded:
     """What another owner stated."""
     said = receipt.model_dump(include={"prompt_id", "prompt", "added", "source", "mode", "warnings"})
     return PromptExpanded(**said, ms=receipt.expansion_ms or 0)
+
+
+def _still_built_on(entries: Iterable[AnyEntry]) -> set[str]:
+    """Prompts since whose wording nothing was taken away that they may have been built on."""
+    built: set[str] = set()
+    for entry in entries:
+        match entry:
+            case PromptExpanded(prompt_id=prompt_id):
+                built.add(prompt_id)
+            case PromptCancelled() | PromptRefused() | SessionRewound():
+                built.clear()
+    return built

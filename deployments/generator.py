@@ -77,11 +77,11 @@ class Generator:
         self._leaver = Leaver(parts, self._ending, self._on_device, self._drop, self._wake.set)
         self._end = self._leaver.end
         self._mover = Mover(parts, self._drop, self._wake.set)
-        self._rewinder = Rewinder(parts, self._on_device, self._wake.set)
         self._publisher = Publisher(parts, self._times, self._end, self._wake.set)
         self._commands = CommandReader(
             name, parts.timeline, parts.word, parts.encode_text, self._owned, self._end, self._wake.set
         )
+        self._rewinder = Rewinder(parts, self._on_device, self._commands.read_ahead, self._wake.set)
 
     @property
     def sessions(self) -> int:

@@ -104,8 +104,10 @@ class LlmProcess:
         return [self._python, "-m", "vllm.entrypoints.openai.api_server", *arguments, *eager]
 
     def _environment(self) -> Mapping[str, str]:
-        # Ray counts the threads of its workers; vLLM's are its own. The key is no argument: those everybody can read.
-        inherited = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "PYTHONPATH")}
+        # Ray counts the threads of its workers; vLLM's are its own. Our secrets are not for it, and its key is no
+        # argument: those everybody can read.
+        ours = ("OMP_NUM_THREADS", "PYTHONPATH", "REDIS_URL", "LONGLIVE_", "RAY_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         own = {"VLLM_API_KEY": self.key, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
         offline = {"HF_HUB_OFFLINE": "1"} if Path(self._model).is_dir() else {}
         return inherited | own | offline

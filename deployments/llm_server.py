@@ -31,7 +31,7 @@ class LlmServer:
         assert settings.llm is not None
         self._model = settings.llm
         python = sys.executable if settings.llm_python is None else str(settings.llm_python)
-        self._process = LlmProcess(python, settings.llm, ray.util.get_node_ip_address(), gpu=gpu)
+        self._process = LlmProcess(python, settings.llm, _host(), gpu=gpu)
         self._process.start()
         self._began = time.monotonic()
         self._ready = False
@@ -53,6 +53,12 @@ class LlmServer:
         """Serve calls it where it stops a replica."""
         if process := getattr(self, "_process", None):
             process.stop()
+
+
+def _host() -> str:
+    """Where only this machine reaches it, if no other is in the cluster: not all of vLLM's routes want its key."""
+    others = sum(node["Alive"] for node in ray.nodes()) > 1
+    return ray.util.get_node_ip_address() if others else "127.0.0.1"
 
 
 def build_llm(settings: Settings, gpus: int) -> serve.Application:

@@ -80,12 +80,13 @@ def _require_chunks(name: str, config: ModelConfig) -> None:
 
 def require_prompts(profile: str | None, words: Path | None) -> None:
     """There is such a profile, and such a list of words."""
+    from prompt_agent.forms import open_form
     from prompt_agent.profile import ProfileError, load_profile
     from prompt_agent.safety import SafetyError, WordList
 
     try:
         if profile is not None:
-            load_profile(profile)
+            open_form(load_profile(profile))
         WordList(words)
     except (ProfileError, SafetyError) as error:
         raise CannotStart(_line(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,9 +12,10 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import PartDown, ask
 from deployments.entries import Expand
-from prompt_agent.expansion import Expansion
+from prompt_agent.expansion import Expansion, Unwanted
 
 PART = "prompt agent"
+RESTART_SECONDS = 45.0  # in which Serve has a new replica, on a busy machine too
 SLACK_SECONDS = 1.5  # of a call, on a busy machine, over what the agent itself may take
 
 
@@ -25,24 +27,26 @@ class PromptCalls:
         self._handle = handle
         self._seconds = deadline + SLACK_SECONDS
 
-    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | str:
-        """The prompt, or why it is refused."""
-        return await ask(PART, lambda: self._handle.expand.remote(scene, request, history), self._seconds)
+    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | Unwanted:
+        """What came of it; waits for a new replica where there is none."""
+        call = self._handle.expand.remote
+        return await ask(PART, lambda: call(scene, request, history), self._seconds, RESTART_SECONDS)
 
-    async def write(self, scene: str, request: str, history: tuple[str, ...]) -> AsyncIterator[str | Expansion]:
-        """The prompt as far as it is written, again and again, then the expansion. Raises Refused."""
+    async def write(
+        self, scene: str, request: str, history: tuple[str, ...]
+    ) -> AsyncIterator[str | Expansion | Unwanted]:
+        """The prompt as far as it is written, again and again, and then what came of it."""
         try:
             # Serve types what it gives by an argument of `options` that it cannot know here.
             answers: Any = self._handle.options(stream=True).write.remote(scene, request, history)
-            async for each in answers:
-                yield each
-        except (RayActorError, DeploymentUnavailableError) as error:
+            async with asyncio.timeout(self._seconds):
+                async for each in answers:
+                    yield each
+        except (RayActorError, DeploymentUnavailableError, TimeoutError) as error:
             raise PartDown(PART) from error
 
     async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
         """The changes to expand, one by one; none where the text is to be taken as it is."""
-        if expand is False:
-            return ()
         return await ask(PART, lambda: self._handle.changes.remote(text, expand), SLACK_SECONDS)
 
     async def suggest(self, scene: str, history: tuple[str, ...], count: int) -> list[str]:

@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator
 
 from deployments import logs
 from deployments.entries import Expand
-from deployments.llm_calls import find_llm
+from deployments.llm_calls import LlmFinder
 from deployments.prompt_metrics import PromptMetrics
 from deployments.settings import Settings
 from longlive.model_folder import find_model
 from prompt_agent.agent import PromptAgent
 from prompt_agent.backends import Backend, Heard
 from prompt_agent.backends.chat import ChatBackend, ChatServer, always
-from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.expansion import Expansion, Refused, Unwanted
 from prompt_agent.form import Form
 from prompt_agent.forms import open_form, profile_for
 from prompt_agent.language import is_english
@@ -39,12 +39,14 @@ class PromptExpander:
             observe=self._metrics.tried,
         )
 
-    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | str:
-        """The prompt that shows the scene with the change that is asked for; a text in its place refuses it."""
+    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | Unwanted:
+        """The prompt that shows the scene with the change that is asked for."""
         return await self._expand(scene, request, history, lambda text: None)
 
-    async def write(self, scene: str, request: str, history: tuple[str, ...]) -> AsyncGenerator[str | Expansion, None]:
-        """The prompt as far as it is written, each time there is more, then the expansion. Raises Refused."""
+    async def write(
+        self, scene: str, request: str, history: tuple[str, ...]
+    ) -> AsyncGenerator[str | Expansion | Unwanted, None]:
+        """The prompt as far as it is written, each time there is more, and then what came of it."""
         heard: asyncio.Queue[str | None] = asyncio.Queue()
         expanding = asyncio.create_task(self._expand(scene, request, history, heard.put_nowait))
         expanding.add_done_callback(lambda _: heard.put_nowait(None))
@@ -52,10 +54,7 @@ class PromptExpander:
             while (text := await heard.get()) is not None:
                 if heard.empty():  # who reads slowly wants the newest
                     yield text
-            expansion = await expanding
-            if isinstance(expansion, str):
-                raise Refused(expansion)
-            yield expansion
+            yield await expanding
         finally:
             expanding.cancel()
 
@@ -69,12 +68,12 @@ class PromptExpander:
         """What a viewer may want next."""
         return self._agent.suggest(scene, history, count)
 
-    async def _expand(self, scene: str, request: str, history: tuple[str, ...], heard: Heard) -> Expansion | str:
+    async def _expand(self, scene: str, request: str, history: tuple[str, ...], heard: Heard) -> Expansion | Unwanted:
         try:
             expansion = await self._agent.expand(scene, request, history, heard)
         except Refused as refusal:
             self._metrics.expanded("refused")
-            return str(refusal)
+            return Unwanted(str(refusal))
         self._metrics.expanded(expansion.source)
         return expansion
 
@@ -88,7 +87,7 @@ def form_of(settings: Settings) -> Form:
 
 def _backends(settings: Settings, form: Form) -> list[Backend]:
     if settings.llm is not None:
-        return [ChatBackend(form, find_llm)]
+        return [ChatBackend(form, LlmFinder().find)]
     if settings.llm_url is None or settings.llm_model is None:
         return []
     key = None if settings.llm_key is None else settings.llm_key.get_secret_value()

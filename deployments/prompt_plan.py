@@ -69,6 +69,10 @@ class _Waiting:
             return None if self.asked.expand else self.asked
         return self.asked.model_copy(update={"text": self.expanded.prompt, "mode": self.expanded.mode})
 
+    def yields_to(self, there: _Waiting) -> bool:
+        """Whether it waits behind what has its chunk: what is settled, or a whole prompt that has a time of its own."""
+        return there.settled or (self.asked.expand and not there.asked.expand and there.asked.at_frame is not None)
+
 
 class PromptPlan:
     """Prompts that wait for their chunk, at most one for each: of two, the one that was accepted later.
@@ -99,6 +103,7 @@ class PromptPlan:
         self._next = max(self._next, chunk)
         waiting = self._waiting[asked.prompt_id] = _Waiting(self._accepted, asked, wanted, said, settled)
         facts = self._place(waiting, new=True)
+        self._expand_anew(waiting.chunk)
         return facts if asked.at_frame is None else facts + self._say(waiting)
 
     def read(self, prompt_id: str, embeddings: Tensor) -> list[PlanFact]:
@@ -136,6 +141,8 @@ class PromptPlan:
         if (waiting := self._waiting.get(expanded.prompt_id)) is None:
             return []
         waiting.expanded = expanded
+        if not waiting.asked.expand:
+            self._expand_anew(waiting.chunk)
         return [expanded]
 
     def go_on_from(self, context: Context) -> None:
@@ -181,12 +188,12 @@ class PromptPlan:
         return waiting is not None and waiting.embeddings is not None
 
     def _place(self, waiting: _Waiting, *, new: bool = False) -> list[PlanFact]:
-        """Have it wait for its chunk, or behind one that is settled there; of two that do, the later. Of two that are
-        to be expanded both do, in their order: one that is not `new` was before what it meets.
+        """Have it wait for its chunk, or behind what it yields to there; of two that do, the later. What is to be
+        expanded makes room for its kind, and for one that is late: one that is not `new` was before what it meets.
         """
-        while (there := self._by_chunk.get(waiting.chunk)) is not None and there.settled:
+        while (there := self._by_chunk.get(waiting.chunk)) is not None and waiting.yields_to(there):
             waiting.chunk += 1
-        if there is not None and there.asked.expand and waiting.asked.expand:
+        if there is not None and there.asked.expand and (waiting.asked.expand or not new):
             first, second = (there, waiting) if new else (waiting, there)
             self._by_chunk[waiting.chunk] = first
             second.chunk += 1

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from deployments.calls import PartDown
 from deployments.entries import PromptExpanded, PromptRequested
 from deployments.prompt_plan import Context
-from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.expansion import Expansion, Refused, Unwanted
 from prompt_agent.safety import SafetyHook
 
 RAW = "raw"
-AWAY = "The prompt agent does not answer: the prompt is taken as it is."
+AWAY = "The prompt agent does not answer. Send the prompt again, or a whole one with `expand: false`."
 REWORDED = "Some words were replaced: an operator does not want them said."
 log = logging.getLogger(__name__)
 
@@ -21,9 +21,9 @@ class PromptWriter:
     """`expand` asks the prompt agent; gives its expansion, or raises PartDown. `safety` judges what it does not."""
 
     def __init__(
-        self, expand: Callable[[str, str, tuple[str, ...]], Awaitable[Expansion | str]], safety: SafetyHook
+        self, expand: Callable[[str, str, tuple[str, ...]], Awaitable[Expansion | Unwanted]], safety: SafetyHook
     ) -> None:
-        """`expand` gets the scene, the request and the history; a text in place of an expansion refuses it."""
+        """`expand` gets the scene, the request and the history."""
         self._expand = expand
         self._safety = safety
 
@@ -33,11 +33,11 @@ class PromptWriter:
             return await self._judged(asked)
         try:
             expansion = await self._expand(context.scene, asked.text, context.history)
-        except PartDown:
+        except PartDown as error:  # the words alone would wipe the scene
             log.warning("prompt %s is not expanded: the prompt agent does not answer", asked.prompt_id)
-            return await self._judged(asked) or _raw(asked, asked.text, AWAY)
-        if isinstance(expansion, str):
-            raise Refused(expansion)
+            raise Refused(AWAY) from error
+        if isinstance(expansion, Unwanted):
+            raise Refused(expansion.reason)
         return PromptExpanded(
             prompt_id=asked.prompt_id,
             prompt=expansion.prompt,
@@ -52,10 +52,7 @@ class PromptWriter:
         verdict = await self._safety.judge(asked.text)
         if verdict.reason:
             raise Refused(verdict.reason)
-        return None if verdict.text == asked.text else _raw(asked, verdict.text, REWORDED)
-
-
-def _raw(asked: PromptRequested, text: str, warning: str) -> PromptExpanded:
-    return PromptExpanded(
-        prompt_id=asked.prompt_id, prompt=text, added="", source=RAW, ms=0, mode=asked.mode, warnings=(warning,)
-    )
+        if verdict.text == asked.text:
+            return None
+        said = {"prompt_id": asked.prompt_id, "mode": asked.mode, "warnings": (REWORDED,)}
+        return PromptExpanded(**said, prompt=verdict.text, added="", source=RAW, ms=0)

@@ -39,11 +39,20 @@ class Earlier:
 
 
 class Rewinder:
-    """`changed` is told of a session that was to go back and goes on."""
+    """`read_ahead` has the prompts of a session worded and encoded for what it shows now. `changed` is told of one that
+    was to go back and goes on.
+    """
 
-    def __init__(self, parts: Parts, on_device: OnDevice, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        on_device: OnDevice,
+        read_ahead: Callable[[Owned], None],
+        changed: Callable[[], None],
+    ) -> None:
         self._parts = parts
         self._on_device = on_device
+        self._read_ahead = read_ahead
         self._changed = changed
         self._working: set[asyncio.Task[None]] = set()
 
@@ -109,6 +118,7 @@ class Rewinder:
         # What has happened is stated at once: nobody shall hear that it was refused.
         owned.go_on_with(earlier.stream)
         owned.plan.go_on_from(Context(earlier.prompt))
+        self._read_ahead(owned)
         frame = chunk_first_frame(chunk)
         log.info("rewound before frame %d to before chunk %d", frame, earlier.chunk)
         owned.recorder.state(

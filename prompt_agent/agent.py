@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,10 @@ BREAKER_FAILURES = 3
 BREAKER_SECONDS = 5.0
 RULES, STOCK = "rules", "stock"
 MAX_HISTORY = 20
+MAX_ADDED = 100  # letters
+LEAST_SECONDS = 0.2
+"""With less than this until the deadline nobody is asked again."""
+log = logging.getLogger(__name__)
 _EMPTY = "The request holds no words: say what is to change, such as 'make it rain'."
 _TO_THE_WRITER = "The request speaks to the prompt's writer, not of the picture: say what is to be seen."
 _LEFT_ALONE = "The language model failed again and again, and is left alone for some seconds."
@@ -33,8 +38,8 @@ _LEFT_ALONE = "The language model failed again and again, and is left alone for 
 class Attempt:
     """One try to write a prompt, for metrics.
 
-    `outcome`: `accepted`, `rejected` (see `faults`), `skipped` (the breaker is open), `not-understood`, or the trouble
-    that a backend had. `seconds`: how long it took.
+    `outcome`: `accepted`, `rejected` (see `faults`), `skipped` (the breaker is open), `not-understood`, `broken`, or
+    the trouble that a backend had. `seconds`: how long it took.
     """
 
     source: str
@@ -135,16 +140,22 @@ class PromptAgent:
                 return None
             except BackendError as error:
                 self._tell(backend.name, error.trouble, began)
-                if error.trouble.chance and tries_left:
+                if error.trouble.chance and tries_left and _seconds_to(until) > LEAST_SECONDS:
                     continue
                 warnings.append(str(error))
+                return None
+            except Exception:
+                log.exception("%s broke", backend.name)
+                self._tell(backend.name, "broken", began)
+                warnings.append("What asks the language model is broken; the service's log says how.")
                 return None
             if not faults:
                 self._tell(backend.name, "accepted", began)
                 return draft
             self._tell(backend.name, "rejected", began, faults)
-            if not tries_left:
+            if not tries_left or _seconds_to(until) < LEAST_SECONDS:
                 warnings.append(f"What the language model wrote cannot be used: {faults[0].detail}.")
+                return None
         return None
 
     async def _in_time(self, backend: Backend, ask: Ask, heard: Heard, until: float) -> Draft:
@@ -163,6 +174,11 @@ class PromptAgent:
             self._tell(RULES, "not-understood", began)
             warnings.append(str(error))
             return None
+        except Exception:
+            log.exception("the rules broke over %r", ask.request)
+            self._tell(RULES, "broken", began)
+            warnings.append("The rules broke over this request; the service's log says how.")
+            return None
         self._tell(RULES, "rejected" if faults else "accepted", began, faults)
         if not faults:
             return draft
@@ -174,11 +190,18 @@ class PromptAgent:
         verdict = await self._safety.judge(draft.prompt)
         if verdict.reason:
             return draft, [Fault(FaultKind.unsafe, verdict.reason)]
-        draft = replace(draft, prompt=verdict.text)
+        added = clean_request(draft.added)[:MAX_ADDED]
+        if (await self._safety.judge(added)).reason:
+            added = ask.request[:MAX_ADDED]
+        draft = replace(draft, prompt=verdict.text, added=added)
         return draft, self._form.faults(draft, ask)
 
     def _tell(self, source: str, outcome: str, began: float, faults: Sequence[Fault] = ()) -> None:
         self._observe(Attempt(source, outcome, self._clock() - began, tuple(faults)))
+
+
+def _seconds_to(until: float) -> float:
+    return until - asyncio.get_running_loop().time()
 
 
 def _first_change(request: str | Change) -> tuple[Change, list[str]]:

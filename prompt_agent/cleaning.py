@@ -17,12 +17,13 @@ _MARKERS = re.compile(
     | \{\{.{0,80}?\}\} | \{%.{0,80}?%\} | \$\{.{0,80}?\}  # templates
     | (?:https?|ftp|file|data|javascript):\S+ | www\.\S+
     | ```\w*
-    | ^\s*\#{2,}\s*(?:system|user|assistant|human|instructions?|response|input)\b\s*:?
-    | (?:^|(?<=[.!?;\n]))\s*(?:system|user|assistant|human|developer|tool)\s*:
+    | ^\#{2,}[ ]*(?:system|user|assistant|human|instructions?|response|input)\b\s*:?
+    | (?:^|(?<=[.!?;\n])|(?<=[.!?;][ ]))(?:system|user|assistant|human|developer|tool)[ ]?:
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")  # what moves a terminal's cursor, ECMA-48
+_PASSES = 3
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "`": "'"})
 _LEFT_OVER = re.compile(r"[<>{}\[\]|\\^~#*_=@$]+")
 
@@ -46,9 +47,9 @@ def _without_markers(text: str, most: int) -> str:
     # More than what is kept is read, for markers go; but not all, for a text can be of any length.
     text = _ESCAPES.sub(" ", text[: 8 * most])
     text = "".join(map(_plain, unicodedata.normalize("NFKC", text)))
-    before = None
-    while text != before:  # a marker may be left where one was taken out of its middle
-        before, text = text, _MARKERS.sub(" ", text)
+    for _ in range(_PASSES):  # a marker may be left where one was taken out of its middle
+        lines = (" ".join(line.split()) for line in text.split("\n"))
+        text = _MARKERS.sub(" ", "\n".join(line for line in lines if line))
     return text
 
 

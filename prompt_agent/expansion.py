@@ -47,6 +47,13 @@ class Expansion:
     cut: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """In place of an expansion: the safety hook refuses the text, and why."""
+
+    reason: str
+
+
 class NotUnderstood(Exception):
     """A backend makes nothing of this request; the message tells the viewer why, and what to say instead."""
 

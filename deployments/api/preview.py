@@ -18,7 +18,7 @@ from deployments.calls import PartDown
 from deployments.ending import history
 from deployments.receipts import PromptStatus, receipts
 from deployments.store import NoSuchSession
-from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.expansion import Expansion, Unwanted
 
 STREAM = "text/event-stream"
 
@@ -77,16 +77,15 @@ async def _added(services: Services, sid: str) -> tuple[str, ...]:
     return tuple(each.added for each in found if each.added and each.status is PromptStatus.applied)
 
 
-async def _refusable(writing: AsyncIterator[str | Expansion]) -> AsyncIterator[str | Expansion]:
+async def _refusable(writing: AsyncIterator[str | Expansion | Unwanted]) -> AsyncIterator[str | Expansion]:
     """Raises PromptUnwanted."""
-    try:
-        async for each in writing:
-            yield each
-    except Refused as refusal:
-        raise PromptUnwanted(str(refusal)) from refusal
+    async for each in writing:
+        if isinstance(each, Unwanted):
+            raise PromptUnwanted(each.reason)
+        yield each
 
 
-async def _events(writing: AsyncIterator[str | Expansion]) -> AsyncIterator[str]:
+async def _events(writing: AsyncIterator[str | Expansion | Unwanted]) -> AsyncIterator[str]:
     try:
         async for each in _refusable(writing):
             if isinstance(each, str):

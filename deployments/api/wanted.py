@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -13,12 +14,13 @@ from deployments.api.warn import warnings_of
 from deployments.calls import PartDown
 from deployments.entries import PromptRequested
 
+_WORDS_OF_A_PROMPT = 12  # of fewer it is a change, as far as anybody can say without knowing the model's prompts
 log = logging.getLogger(__name__)
 
 
 async def prompts_of(services: Services, asks: Sequence[AddPrompt], fps: int) -> list[list[PromptRequested]]:
     """For each ask its prompts, at least one, in the order in which they are to take hold."""
-    changes = [await _changes(services, ask) for ask in asks]
+    changes = await asyncio.gather(*(_changes(services, ask) for ask in asks))
     told = await warnings_of(services, [ask.text for ask, texts in zip(asks, changes, strict=True) if not texts])
     return [
         [
@@ -39,11 +41,14 @@ async def allowed(services: Services, text: str) -> str:
 
 
 async def _changes(services: Services, ask: AddPrompt) -> tuple[str, ...]:
+    if ask.expand is False:
+        return ()
     try:
-        return await services.prompts.changes(ask.text, ask.expand)
+        return await services.prompts.changes(ask.text, expand=ask.expand)
     except PartDown:
-        log.warning("the prompt agent does not answer: nobody says whether to expand %r", ask.text)
-        return (ask.text,) if ask.expand is True else ()  # its owner asks again
+        log.warning("the prompt agent does not answer: nobody says what %r is", ask.text)
+        is_change = ask.expand is True or len(ask.text.split()) < _WORDS_OF_A_PROMPT
+        return (ask.text,) if is_change else ()  # its owner asks again
 
 
 def _several(texts: Sequence[str]) -> tuple[str, ...]:

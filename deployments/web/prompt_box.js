@@ -17,6 +17,7 @@ export class PromptBox extends EventTarget {
   #parts;
   #frame = null;
   #isWhole = false;
+  #written = 0;
   #modeBefore = null;
   #suggested = "";
 
@@ -30,7 +31,8 @@ export class PromptBox extends EventTarget {
       event.preventDefault();
       parts["prompt-form"].requestSubmit();
     });
-    parts.prompt.addEventListener("input", () => (this.#isWhole &&= this.text !== ""));
+    // Who deletes most of what was written out types something else.
+    parts.prompt.addEventListener("input", () => (this.#isWhole &&= this.text.length > this.#written / 2));
     parts["write-out"].addEventListener("click", () => {
       if (this.text && !this.#isBusy) this.dispatchEvent(new CustomEvent("write", { detail: this.text }));
       this.focus();
@@ -68,6 +70,7 @@ export class PromptBox extends EventTarget {
   write(text, mode) {
     this.#parts.prompt.value = text;
     this.#isWhole = true;
+    this.#written = text.length;
     if (mode !== "cut" || this.#parts.mode.value === mode) return;
     this.#modeBefore = this.#parts.mode.value; // the cut is for this one alone
     this.#parts.mode.value = mode;

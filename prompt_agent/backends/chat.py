@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import openai
@@ -31,7 +31,7 @@ class ChatServer:
 
     url: str
     model: str
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 class _Answer(BaseModel):
@@ -86,7 +86,12 @@ class ChatBackend:
         except openai.APIConnectionError as error:
             message = f"The language model at {url} cannot be reached: {error.__cause__ or error}."
             raise BackendError(Trouble.unreachable, message) from None
-        except (openai.APIError, json.JSONDecodeError) as error:
+        except (
+            openai.APIError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:  # what says it is an event, and is none
             raise BackendError(Trouble.malformed, f"What came from {url} is no answer: {error}.") from None
 
     async def close(self) -> None:

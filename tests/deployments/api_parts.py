@@ -51,7 +51,7 @@ from deployments.steering import Steering
 from deployments.sweeper import Sweeper
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
-from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.expansion import Expansion, Unwanted
 from prompt_agent.request import changes_of
 from prompt_agent.safety import WordList
 
@@ -72,10 +72,13 @@ class PromptAgentDouble:
             return ()
         return tuple(change.typed for change in changes_of(text))
 
-    async def write(self, scene: str, request: str, history: tuple[str, ...]) -> AsyncIterator[str | Expansion]:
+    async def write(
+        self, scene: str, request: str, history: tuple[str, ...]
+    ) -> AsyncIterator[str | Expansion | Unwanted]:
         self._require()
         if "evil" in request:
-            raise Refused("It is evil.")
+            yield Unwanted("It is evil.")
+            return
         prompt = f"{scene}, {request}"
         for end in range(1, len(prompt) + 1, 5):
             yield prompt[:end]

@@ -70,19 +70,20 @@ async def test_so_many_changes_that_too_many_would_wait_are_refused(
     assert await requested(parts, ours.json()["id"]) == []
 
 
-async def test_scripts_and_forks_may_have_changes_too(http: httpx.AsyncClient, parts: Parts) -> None:
+async def test_scripts_may_have_changes_too(http: httpx.AsyncClient, parts: Parts) -> None:
     script = [{"text": "make it rain, then make it night", "at": {"seconds": 5}}]
     created = await http.post(SESSIONS, json={"prompt": "a ball", "script": script})
     assert await requested(parts, created.json()["id"]) == [("make it rain", True), ("make it night", True)]
 
 
-async def test_without_the_prompt_agent_texts_are_taken_as_they_are_and_what_must_be_expanded_waits(
+async def test_without_the_prompt_agent_few_words_wait_for_it_and_many_are_a_prompt(
     http: httpx.AsyncClient, parts: Parts, ours: httpx.Response
 ) -> None:
     parts.prompts.down = True
     for expand in ("auto", True, False):
         assert (await ask(http, ours, "make it rain", expand=expand)).status_code == 202
-    assert [expand for _, expand in await requested(parts, ours.json()["id"])] == [False, True, False]
+    assert (await ask(http, ours, "a red ball hops in a meadow by day in clear weather")).status_code == 202
+    assert [expand for _, expand in await requested(parts, ours.json()["id"])] == [True, True, False, False]
     answer = await http.post(PREVIEW, json={"text": "make it rain", "scene": "a ball"})
     assert (answer.status_code, answer.json()["code"]) == (503, "part-down")
 

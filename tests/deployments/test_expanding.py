@@ -160,6 +160,43 @@ async def test_after_a_rewind_prompts_build_on_what_the_video_went_back_to(store
     assert await shown(rig, "s") == ["a ball, rain", "a ball, night"]
 
 
+async def test_what_waits_at_a_rewind_is_built_anew_at_once(store: Store, tmp_path: Path) -> None:
+    rig = make_rig(store, tmp_path)
+    async with rig.running():
+        await rig.begin("s", loose("rain", 1))
+        await rig.watch("s", 3)
+        made = await rig.idle("s")
+        await rig.ask("s", loose("night", made + 1))
+        assert (await rig.next_of(PromptExpanded, "s", 2)).prompt == "a ball, rain, night"
+        await rig.ask("s", RewindRequested(to_frame=0))
+        await rig.next_of(SessionRewound, "s")
+        again = await rig.next_of(PromptExpanded, "s", 3)
+    assert (again.prompt_id, again.prompt) == ("night", "a ball, night")
+
+
+async def test_an_heir_builds_anew_what_was_built_on_a_cancelled_prompt(store: Store, tmp_path: Path) -> None:
+    history = MemoryHistory()
+    rig = make_rig(store, tmp_path, history=history)
+    heir = make_rig(store, tmp_path, history=history, name="heir")
+    async with rig.running():
+        await rig.begin("s")
+        made = await rig.idle("s")
+        await rig.ask("s", loose("rain", made + 2), loose("night", made + 3))
+        await rig.next_of(PromptExpanded, "s", 2)
+        slow_words(rig, "night")
+        rig.generator._commands._word = rig.word  # the owner never gets to it
+        await rig.ask("s", PromptCancelRequested(prompt_id="rain"))
+        await rig.next_of(PromptCancelled, "s")
+    rig.generator.drain()
+    async with heir.running() as generator:
+        assert isinstance(await generator.take("s", TakeOver("r", "lost")), Session)
+        watching = asyncio.create_task(heir.watch("s", 10_000))
+        await heir.next_of(PromptApplied, "s")
+        await heir.ask("s", EndRequested())
+        await watching
+    assert await shown(heir, "s") == ["a ball, night"]
+
+
 async def test_a_prompt_that_cannot_be_worded_is_refused_and_the_video_goes_on(store: Store, tmp_path: Path) -> None:
     rig = make_rig(store, tmp_path)
 

@@ -14,7 +14,7 @@ from deployments import prompt_metrics
 from deployments.prompt_expander import PromptExpander, form_of
 from deployments.settings import load_settings
 from prompt_agent.captions.form import CaptionForm
-from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.expansion import Expansion, Unwanted
 from prompt_agent.paragraphs.form import ParagraphForm
 from tests.prompt_agent.simulated_chat_server import Behaviour, SimulatedChatServer, simulated_chat_server
 
@@ -79,7 +79,7 @@ async def test_rules_expand_and_it_is_counted(counted: dict[tuple[str, ...], flo
     expansion = await expander.expand(SCENE, "let it snow", ())
     assert isinstance(expansion, Expansion)
     assert (expansion.prompt, expansion.source) == (SNOW, "rules")
-    assert await expander.expand(SCENE, "behead the knight", ()) == "Extreme violence is refused."
+    assert await expander.expand(SCENE, "behead the knight", ()) == Unwanted("Extreme violence is refused.")
     assert counted == {("attempts", "rules", "accepted"): 1, ("expansions", "rules"): 1, ("expansions", "refused"): 1}
 
 
@@ -109,11 +109,9 @@ async def test_what_a_language_model_may_not_change_is_counted_by_reason(
     assert counted[("rejects", "llm", "lost-anchor")] == 2
 
 
-async def test_a_refusal_is_raised_to_who_hears_the_words(counted: dict[tuple[str, ...], float]) -> None:
-    expander = PromptExpander(load_settings())
-    with pytest.raises(Refused, match="violence"):
-        async for _ in expander.write(SCENE, "behead the knight", ()):
-            pass
+async def test_who_hears_the_words_hears_a_refusal(counted: dict[tuple[str, ...], float]) -> None:
+    heard = [each async for each in PromptExpander(load_settings()).write(SCENE, "behead the knight", ())]
+    assert heard == [Unwanted("Extreme violence is refused.")]
 
 
 async def test_who_stops_hearing_ends_the_writing(

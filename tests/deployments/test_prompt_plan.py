@@ -286,3 +286,49 @@ def test_what_waits_is_built_on_what_the_video_goes_back_to() -> None:
 def test_what_does_not_wait_is_not_expanded() -> None:
     plan = PromptPlan(16, "a dog")
     assert (plan.expand(expanded("rain", "a wet dog")), plan.context("rain")) == ([], None)
+
+
+def test_loose_prompts_go_past_a_whole_one_that_has_a_time_of_its_own() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(asked("finale", 33), 2)
+    for prompt_id in ("rain", "night"):
+        assert plan.add(loose(prompt_id), 2) == []
+    for prompt_id in ("rain", "night"):
+        plan.expand(expanded(prompt_id, prompt_id))
+    for prompt_id in ("rain", "finale", "night"):
+        plan.read(prompt_id, EMBEDDINGS)
+    assert chunks_of(plan, 2, 6) == {2: "rain", 3: "finale", 4: "night"}
+
+
+def test_a_loose_prompt_that_is_late_goes_past_a_whole_one_that_has_a_time_of_its_own() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(asked("finale", 33), 2)
+    plan.read("finale", EMBEDDINGS)
+    plan.add(loose("rain"), 2)
+    assert plan.begin(2) == (None, [])
+    assert chunks_of(plan, 3, 4) == {3: "finale"}
+    assert plan.context("rain") == Context("finale")
+
+
+@pytest.mark.parametrize("before", [loose("rain"), asked("a cat")])
+def test_what_comes_before_an_expanded_prompt_has_it_expanded_anew(before: PromptRequested) -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("night", 57), 2)
+    plan.expand(expanded("night", "a dog at night"))
+    plan.read("night", EMBEDDINGS)
+    plan.add(before, 2)
+    assert plan.wording("night") is None
+    plan.expand(expanded("rain", "a wet dog"))
+    assert plan.context("night") == Context("a wet dog", ("rain",)) or plan.context("night") == Context("a cat")
+
+
+def test_a_whole_prompt_that_is_late_makes_loose_ones_wait() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(asked("a cat"), 2)
+    plan.add(loose("rain", 33), 2)
+    assert plan.begin(2)[0] is None
+    plan.read("a cat", EMBEDDINGS)
+    assert plan.context("rain") == Context("a cat")
+    plan.expand(expanded("rain", "a wet cat"))
+    plan.read("rain", EMBEDDINGS)
+    assert chunks_of(plan, 3, 5) == {3: "a cat", 4: "a wet cat"}

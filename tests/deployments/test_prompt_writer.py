@@ -8,7 +8,7 @@ from deployments.calls import PartDown
 from deployments.entries import Mode, PromptRequested
 from deployments.prompt_plan import Context
 from deployments.prompt_writer import AWAY, REWORDED, PromptWriter
-from prompt_agent.expansion import Expansion, Refused
+from prompt_agent.expansion import Expansion, Refused, Unwanted
 from prompt_agent.safety import WordList
 
 CONTEXT = Context("a dog", ("wind",))
@@ -22,12 +22,12 @@ def asked(text: str = "make it rain", mode: Mode = "recache", expand: bool = Tru
 class Agent:
     """Answers with this, or raises it."""
 
-    def __init__(self, answer: Expansion | str | Exception) -> None:
+    def __init__(self, answer: Expansion | Unwanted | Exception) -> None:
         self.answer = answer
         self.asked: list[tuple[str, str, tuple[str, ...]]] = []
         self.writer = PromptWriter(self.expand, WordList())
 
-    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | str:
+    async def expand(self, scene: str, request: str, history: tuple[str, ...]) -> Expansion | Unwanted:
         self.asked.append((scene, request, history))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -50,15 +50,15 @@ async def test_another_scene_is_cut_to_unless_somebody_wants_it_otherwise(mode: 
     assert worded.mode == taken
 
 
-async def test_without_the_agent_the_text_is_taken_as_it_is_and_says_so() -> None:
-    worded = await Agent(PartDown("prompt agent")).writer.word(asked(), CONTEXT)
-    assert worded is not None
-    assert (worded.prompt, worded.source, worded.warnings) == ("make it rain", "raw", (AWAY,))
+async def test_without_the_agent_a_change_is_refused_for_its_words_alone_would_wipe_the_scene() -> None:
+    with pytest.raises(Refused) as caught:
+        await Agent(PartDown("prompt agent")).writer.word(asked(), CONTEXT)
+    assert str(caught.value) == AWAY
 
 
 async def test_a_refusal_of_the_agent_is_one() -> None:
     with pytest.raises(Refused, match=r"It is evil\."):
-        await Agent("It is evil.").writer.word(asked(), CONTEXT)
+        await Agent(Unwanted("It is evil.")).writer.word(asked(), CONTEXT)
 
 
 async def test_nothing_is_said_of_a_whole_prompt_that_anybody_may_see() -> None:
@@ -67,11 +67,10 @@ async def test_nothing_is_said_of_a_whole_prompt_that_anybody_may_see() -> None:
     assert agent.asked == []
 
 
-@pytest.mark.parametrize("answer", [ANSWER, PartDown("prompt agent")])
-async def test_what_the_agent_does_not_see_is_judged_all_the_same(answer: Expansion | Exception) -> None:
-    writer, expand = Agent(answer).writer, isinstance(answer, PartDown)
+async def test_what_the_agent_does_not_see_is_judged_all_the_same() -> None:
+    writer = Agent(ANSWER).writer
     with pytest.raises(Refused, match="violence"):
-        await writer.word(asked("behead the knight", expand=expand), CONTEXT)
-    worded = await writer.word(asked("a bloody sunset", expand=expand), CONTEXT)
+        await writer.word(asked("behead the knight", expand=False), CONTEXT)
+    worded = await writer.word(asked("a bloody sunset", expand=False), CONTEXT)
     assert worded is not None
     assert (worded.prompt, worded.source, worded.warnings) == ("a red sunset", "raw", (REWORDED,))

@@ -8,9 +8,9 @@ import pytest
 from prompt_doubles import PlainForm, ScriptedBackend, outcomes
 
 from prompt_agent import agent as agent_module
-from prompt_agent.agent import BREAKER_FAILURES, MAX_HISTORY, Attempt, PromptAgent
-from prompt_agent.backends import BackendError, Trouble
-from prompt_agent.expansion import Refused
+from prompt_agent.agent import BREAKER_FAILURES, LEAST_SECONDS, MAX_ADDED, MAX_HISTORY, Attempt, PromptAgent
+from prompt_agent.backends import BackendError, Heard, Trouble
+from prompt_agent.expansion import Ask, Draft, Refused
 from prompt_agent.request import Change
 from prompt_agent.safety import Verdict
 from prompt_agent.validation import FaultKind
@@ -82,9 +82,16 @@ async def test_a_model_that_never_answers_is_ended_at_the_deadline() -> None:
 
 async def test_all_tries_share_one_deadline() -> None:
     backend = ScriptedBackend("a bad dog", None)
-    expansion = await Asked(backend, deadline=0.05).agent.expand(SCENE, "make it rain")
+    expansion = await Asked(backend, deadline=2 * LEAST_SECONDS).agent.expand(SCENE, "make it rain")
     assert expansion.source == "rules"
     assert (len(backend.asked), backend.cancelled) == (2, 1)
+
+
+async def test_nobody_is_asked_again_without_time_for_an_answer_and_the_fault_is_told() -> None:
+    backend = ScriptedBackend("a bad dog", None)
+    expansion = await Asked(backend, deadline=LEAST_SECONDS / 2).agent.expand(SCENE, "make it rain")
+    assert expansion.warnings == ("What the language model wrote cannot be used: it is bad.",)
+    assert len(backend.asked) == 1
 
 
 async def test_who_goes_away_frees_the_model() -> None:
@@ -201,6 +208,39 @@ async def test_what_a_model_writes_is_judged_too() -> None:
     assert (expansion.source, expansion.prompt) == ("rules", f"{SCENE}, rain")
     expansion = await PromptAgent(PlainForm(), [ScriptedBackend("a nasty dog")], safety=Censor()).expand(SCENE, "rain")
     assert (expansion.source, expansion.prompt) == ("llm", "a nice dog")
+
+
+class BrokenForm(PlainForm):
+    def write(self, ask: Ask) -> Draft:
+        raise KeyError("a bug")
+
+
+class BrokenBackend(ScriptedBackend):
+    async def write(self, ask: Ask, heard: Heard) -> Draft:
+        raise KeyError("a bug")
+
+
+async def test_what_is_broken_is_told_and_the_scene_goes_on() -> None:
+    told: list[Attempt] = []
+    agent = PromptAgent(BrokenForm(), [BrokenBackend("a wet dog")], observe=told.append)
+    expansion = await agent.expand(SCENE, "make it rain")
+    assert (expansion.source, expansion.prompt, len(expansion.warnings)) == ("stock", SCENE, 2)
+    assert outcomes(told) == [("llm", "broken"), ("rules", "broken")]
+
+
+async def test_what_a_model_says_that_it_added_is_judged_and_bounded() -> None:
+    class Talker(ScriptedBackend):
+        async def write(self, ask: Ask, heard: Heard) -> Draft:
+            return Draft("a wet dog", self.added)
+
+        added = "<b>rain</b> " * 50
+
+    backend = Talker("")
+    agent = PromptAgent(PlainForm(), [backend], safety=Censor())
+    assert len((await agent.expand(SCENE, "make it rain")).added) <= MAX_ADDED
+    assert "<" not in (await agent.expand(SCENE, "make it rain")).added
+    Talker.added = "evil"
+    assert (await agent.expand(SCENE, "make it rain")).added == "make it rain"
 
 
 async def test_asks_at_once_do_not_mix() -> None:

@@ -93,6 +93,13 @@ WRONG = {
     "another object": (Behaviour('{"prompt": 3}'), Trouble.malformed, "answer is wrong"),
     "a prompt without end": (Behaviour(json.dumps({"added": "", "prompt": "x" * 9999})), Trouble.malformed, "prompt"),
     "a page": (Behaviour(raw="<html>hello</html>"), Trouble.truncated, "before it was whole"),
+    "an event without choices": (Behaviour(raw='data: {"choices": null}\n\n'), Trouble.malformed, "is no answer"),
+    "an event without words": (
+        Behaviour(raw='data: {"choices": [{"delta": null}]}\n\n'),
+        Trouble.malformed,
+        "is no answer",
+    ),
+    "an event that is a number": (Behaviour(raw="data: 3\n\n"), Trouble.malformed, "is no answer"),
     "rubbish in the stream": (Behaviour(raw="data: {]\n\n"), Trouble.malformed, "is no answer"),
 }
 

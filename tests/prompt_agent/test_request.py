@@ -30,6 +30,7 @@ SEVERAL = {
     "make it rain\nadd a dog": ("make it rain", "add a dog"),
     "make it rain. Next, add a dog": ("make it rain", "add a dog"),
     "make it rain and make it rain and add a dog": ("make it rain", "add a dog"),
+    "he jumps, then he turns, then he jumps": ("he jumps", "he turns", "he jumps"),
 }
 CUTS = {
     "cut to a beach at night": "a beach at night",
