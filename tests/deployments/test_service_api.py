@@ -16,12 +16,13 @@ SECONDS = 120.0
 
 
 async def test_a_script_and_a_prompt_for_later_take_effect_at_their_frames(client: Client) -> None:
-    script = [{"text": "a blue ball", "at": {"seconds": 1.5}, "mode": "cut"}]
+    script = [{"text": "a blue ball", "at": {"seconds": 1.5}, "mode": "cut", "expand": False}]
     async with client.session(script=script) as created:
         sid = created["id"]
         watching = asyncio.create_task(client.watch(sid, 8))
         await client.until(sid, lambda session: session["chunks"] >= 1)
-        answer = await client.post(f"{SESSIONS}/{sid}/prompts", json={"text": "a ball at night", "at": {"frame": 60}})
+        body = {"text": "a ball at night", "at": {"frame": 60}, "expand": False}
+        answer = await client.post(f"{SESSIONS}/{sid}/prompts", json=body)
         assert answer.status_code == 202, answer.text
         early = await client.entry(sid, "prompt.applied", SECONDS, text="a blue ball")
         late = await client.entry(sid, "prompt.applied", SECONDS, text="a ball at night")

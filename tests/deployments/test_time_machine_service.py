@@ -38,7 +38,7 @@ async def test_a_video_that_was_rewound_is_rendered_to_the_same_bytes_and_its_fo
     assert (view.parent.session, view.parent.frame, view.seed) == (sid, 9, 8)
     assert (watched.numbers, watched.first_frames) == ([1, 2], [9, 21])
     assert watched.decode()[1] == list(range(9, 33))
-    assert (applied["text"], applied["frame"]) == ("it snows", 9)
+    assert (applied["text"], applied["frame"]) == ("a red ball in the meadow in the snow", 9), "what it was, and snow"
     render = await live.render(queue=True)
     made = await render.wait("ended", timeout=60)
     assert made.frames == (await live.state()).frames
