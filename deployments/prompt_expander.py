@@ -60,7 +60,7 @@ class PromptExpander:
 
     async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
         """The changes to expand, one by one; none where the text is a prompt by itself."""
-        if expand is False or (expand == "auto" and self._form.whole(text)):
+        if expand == "auto" and self._form.whole(text):
             return ()
         return tuple(change.typed for change in changes_of(text)) or (text,)
 

@@ -62,7 +62,6 @@ class PromptAgent:
         safety: SafetyHook | None = None,
         deadline: float = DEADLINE_SECONDS,
         observe: Callable[[Attempt], None] = lambda attempt: None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`deadline`: seconds that all backends have together. `observe` is told of every attempt."""
         self._form = form
@@ -70,7 +69,6 @@ class PromptAgent:
         self._safety = safety or WordList()
         self._deadline = deadline
         self._observe = observe
-        self._clock = clock
         self._breakers = AsyncCircuitBreakerFactory(
             default_threshold=BREAKER_FAILURES,
             default_ttl=BREAKER_SECONDS,
@@ -80,7 +78,7 @@ class PromptAgent:
     async def expand(
         self,
         scene: str,
-        request: str | Change,
+        request: str,
         history: Sequence[str] = (),
         heard: Heard = lambda text: None,
     ) -> Expansion:
@@ -90,7 +88,7 @@ class PromptAgent:
         it got may still be rejected. A request of several changes is expanded as its first: see `changes_of`. Raises
         Refused. Anything else that goes wrong is a warning.
         """
-        began = self._clock()
+        began = time.monotonic()
         change, warnings = _first_change(request)
         asked = await self._allowed(change.text)
         ask = Ask(await self._allowed(clean_scene(scene)), asked, tuple(history)[-MAX_HISTORY:], change.cut)
@@ -98,7 +96,7 @@ class PromptAgent:
         if draft.left_out:
             warnings.append(f"Nothing was made of {', '.join(map(repr, draft.left_out))}.")
         cut = ask.cut and source != STOCK
-        return Expansion(draft.prompt, draft.added, source, self._clock() - began, tuple(warnings), cut)
+        return Expansion(draft.prompt, draft.added, source, time.monotonic() - began, tuple(warnings), cut)
 
     def suggest(self, scene: str, history: Sequence[str] = (), count: int = 4) -> list[str]:
         """Requests that a viewer may want next."""
@@ -129,7 +127,7 @@ class PromptAgent:
     async def _ask(self, backend: Backend, ask: Ask, heard: Heard, warnings: list[str], until: float) -> Draft | None:
         """A draft that holds, of as many tries as there may be; None, and a warning, where there is none."""
         for tries_left in reversed(range(TRIES)):
-            began = self._clock()
+            began = time.monotonic()
             try:
                 async with await self._breakers.get_breaker(backend.name):
                     draft = await self._in_time(backend, ask, heard, until)
@@ -167,7 +165,7 @@ class PromptAgent:
             raise BackendError(Trouble.timeout, message) from None
 
     async def _by_rules(self, ask: Ask, warnings: list[str]) -> Draft | None:
-        began = self._clock()
+        began = time.monotonic()
         try:
             draft, faults = await self._judge(self._form.write(ask), ask)
         except NotUnderstood as error:
@@ -197,16 +195,14 @@ class PromptAgent:
         return draft, self._form.faults(draft, ask)
 
     def _tell(self, source: str, outcome: str, began: float, faults: Sequence[Fault] = ()) -> None:
-        self._observe(Attempt(source, outcome, self._clock() - began, tuple(faults)))
+        self._observe(Attempt(source, outcome, time.monotonic() - began, tuple(faults)))
 
 
 def _seconds_to(until: float) -> float:
     return until - asyncio.get_running_loop().time()
 
 
-def _first_change(request: str | Change) -> tuple[Change, list[str]]:
+def _first_change(request: str) -> tuple[Change, list[str]]:
     """The change to make, and a warning for each that is left out."""
-    if isinstance(request, Change):
-        return Change(clean_request(request.text), request.cut), []
     first, *others = changes_of(request) or (Change(""),)
     return first, [f"One change at a time: ask for {other.text!r} by itself." for other in others]

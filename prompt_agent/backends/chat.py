@@ -21,6 +21,7 @@ CONNECT_SECONDS = 1.0
 READ_SECONDS = 30.0
 """Longer than any deadline: who asks ends a call that takes too long."""
 MAX_TOKENS = 600
+TEMPERATURE = 0.3
 _NO_KEY = "none"  # servers without keys take any
 _NOWHERE = "http://127.0.0.1:9/v1"  # each call says where it goes
 
@@ -51,13 +52,11 @@ class ChatBackend:
         form: Form,
         find: Callable[[], Awaitable[ChatServer]],
         dialect: Dialect = Dialect.vllm,
-        temperature: float = 0.3,
     ) -> None:
         """`find`: the server to ask now, or a BackendError where there is none. `form`: how prompts are written."""
         self._form = form
         self._find = find
         self._dialect = dialect
-        self._temperature = temperature
         timeout = openai.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         self._client = AsyncOpenAI(api_key=_NO_KEY, base_url=_NOWHERE, max_retries=0, timeout=timeout)
 
@@ -106,7 +105,7 @@ class ChatBackend:
                 {"role": "user", "content": _question(ask)},
             ],
             max_tokens=MAX_TOKENS,
-            temperature=self._temperature,
+            temperature=TEMPERATURE,
             stream=True,
             extra_body=self._extra(),
         )

@@ -63,7 +63,6 @@ def test_each_model_has_the_profile_that_names_it_and_an_operator_may_name_anoth
         ("let it snow", "auto", ("let it snow",)),
         (SNOW, "auto", ()),
         (SNOW, True, (SNOW,)),
-        ("let it snow", False, ()),
         ("let it snow, then cut to a city at night", "auto", ("let it snow", "cut to a city at night")),
         ("🙂", True, ("🙂",)),
     ],

@@ -11,7 +11,6 @@ from prompt_agent import agent as agent_module
 from prompt_agent.agent import BREAKER_FAILURES, LEAST_SECONDS, MAX_ADDED, MAX_HISTORY, Attempt, PromptAgent
 from prompt_agent.backends import BackendError, Heard, Trouble
 from prompt_agent.expansion import Ask, Draft, Refused
-from prompt_agent.request import Change
 from prompt_agent.safety import Verdict
 from prompt_agent.validation import FaultKind
 
@@ -138,7 +137,7 @@ async def test_the_second_model_is_asked_where_the_first_one_cannot() -> None:
 
 
 async def test_the_scene_goes_on_where_nobody_makes_anything_of_the_request() -> None:
-    expansion = await Asked().agent.expand(SCENE, Change("blah", cut=True))
+    expansion = await Asked().agent.expand(SCENE, "cut to blah")
     assert (expansion.prompt, expansion.added, expansion.source) == (SCENE, "", "stock")
     assert expansion.warnings == ("Nothing is made of blah.",)
     assert not expansion.cut, "the same scene is no other scene"
