@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import api_parts
 import pytest
 from browser import Watcher, watching
 from playing_parts import PlayingParts, playing
@@ -79,14 +80,14 @@ async def test_what_is_refused_is_told_and_the_words_stay(page: tuple[PlayingPar
 
 
 async def test_what_fits_the_picture_is_suggested_and_without_the_agent_what_the_model_offers(
-    page: tuple[PlayingParts, Watcher, str],
+    page: tuple[PlayingParts, Watcher, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts, watcher, _ = page
     await watcher.sees("#examples button", f"{PROMPT} 0")
     parts.prompts.down = True
+    monkeypatch.setattr(api_parts, "VIEW", api_parts.VIEW.model_copy(update={"follow_ups": ("it spins",)}))
     await watcher.page.reload()
-    await watcher.watch_on(0.5)
-    await watcher.page.wait_for_function("document.querySelectorAll('#examples button').length === 0")
+    await watcher.sees("#examples button", "it spins")
     assert await watcher.page.get_by_role("button", name="Write it out").is_visible()
 
 
