@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
-
 from prompt_agent.backends import Backend, BackendError, Heard, Trouble
+from prompt_agent.breaker import Breaker, LeftAlone, Outcome
 from prompt_agent.cleaning import clean_request, clean_scene
 from prompt_agent.expansion import Ask, Draft, Expansion, NotUnderstood, Refused
 from prompt_agent.form import Form
-from prompt_agent.request import Change, changes_of, speaks_to_the_writer
+from prompt_agent.injection import speaks_to_the_writer
+from prompt_agent.request import Change, changes_of
 from prompt_agent.safety import SafetyHook, WordList
 from prompt_agent.validation import Fault, FaultKind
 
@@ -31,7 +30,8 @@ LEAST_SECONDS = 0.2
 log = logging.getLogger(__name__)
 _EMPTY = "The request holds no words: say what is to change, such as 'make it rain'."
 _TO_THE_WRITER = "The request speaks to the prompt's writer, not of the picture: say what is to be seen."
-_LEFT_ALONE = "The language model failed again and again, and is left alone for some seconds."
+_LEFT_ALONE = "The language model failed again and again, and is left alone for some seconds: {cause}"
+_BROKEN = "What asks the language model is broken; the service's log says how."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,15 @@ class PromptAgent:
         safety: SafetyHook | None = None,
         deadline: float = DEADLINE_SECONDS,
         observe: Callable[[Attempt], None] = lambda attempt: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`deadline`: seconds that all backends have together. `observe` is told of every attempt."""
+        """`deadline`: seconds that all backends have together. `observe` is told of every attempt. `clock`: seconds."""
         self._form = form
-        self._backends = tuple(backends)
+        self._backends = [(each, Breaker(BREAKER_FAILURES, BREAKER_SECONDS, clock)) for each in backends]
         self._safety = safety or WordList()
         self._deadline = deadline
         self._observe = observe
-        self._breakers = AsyncCircuitBreakerFactory(
-            default_threshold=BREAKER_FAILURES,
-            default_ttl=BREAKER_SECONDS,
-            exclude=[asyncio.CancelledError, (BackendError, lambda error: not error.trouble.of_the_server)],
-        )
+        self._clock = clock
 
     async def expand(
         self,
@@ -88,7 +85,7 @@ class PromptAgent:
         it got may still be rejected. A request of several changes is expanded as its first: see `changes_of`. Raises
         Refused. Anything else that goes wrong is a warning.
         """
-        began = time.monotonic()
+        began = self._clock()
         change, warnings = _first_change(request)
         asked = await self._allowed(change.text)
         ask = Ask(await self._allowed(clean_scene(scene)), asked, tuple(history)[-MAX_HISTORY:], change.cut)
@@ -96,7 +93,8 @@ class PromptAgent:
         if draft.left_out:
             warnings.append(f"Nothing was made of {', '.join(map(repr, draft.left_out))}.")
         cut = ask.cut and source != STOCK
-        return Expansion(draft.prompt, draft.added, source, time.monotonic() - began, tuple(warnings), cut)
+        told = tuple(dict.fromkeys(warnings))
+        return Expansion(draft.prompt, draft.added, source, self._clock() - began, told, cut)
 
     def suggest(self, scene: str, history: Sequence[str] = (), count: int = 4) -> list[str]:
         """Requests that a viewer may want next."""
@@ -117,24 +115,26 @@ class PromptAgent:
             warnings.append(_TO_THE_WRITER)
             return self._form.stock(ask), STOCK
         until = asyncio.get_running_loop().time() + self._deadline
-        for backend in self._backends:
-            if draft := await self._ask(backend, ask, heard, warnings, until):
+        for backend, breaker in self._backends:
+            if draft := await self._ask(backend, breaker, ask, heard, warnings, until):
                 return draft, backend.name
         if draft := await self._by_rules(ask, warnings):
             return draft, RULES
         return self._form.stock(ask), STOCK
 
-    async def _ask(self, backend: Backend, ask: Ask, heard: Heard, warnings: list[str], until: float) -> Draft | None:
+    async def _ask(
+        self, backend: Backend, breaker: Breaker, ask: Ask, heard: Heard, warnings: list[str], until: float
+    ) -> Draft | None:
         """A draft that holds, of as many tries as there may be; None, and a warning, where there is none."""
         for tries_left in reversed(range(TRIES)):
-            began = time.monotonic()
+            began = self._clock()
             try:
-                async with await self._breakers.get_breaker(backend.name):
-                    draft = await self._in_time(backend, ask, heard, until)
-                    draft, faults = await self._judge(draft, ask)
-            except OpenedState:
+                with breaker.call() as outcome:
+                    draft = await self._in_time(backend, ask, heard, until, outcome)
+                draft, faults = await self._judge(draft, ask)
+            except LeftAlone as cause:
                 self._tell(backend.name, "skipped", began)
-                warnings.append(_LEFT_ALONE)
+                warnings.append(_LEFT_ALONE.format(cause=cause))
                 return None
             except BackendError as error:
                 self._tell(backend.name, error.trouble, began)
@@ -145,7 +145,7 @@ class PromptAgent:
             except Exception:
                 log.exception("%s broke", backend.name)
                 self._tell(backend.name, "broken", began)
-                warnings.append("What asks the language model is broken; the service's log says how.")
+                warnings.append(_BROKEN)
                 return None
             if not faults:
                 self._tell(backend.name, "accepted", began)
@@ -156,16 +156,26 @@ class PromptAgent:
                 return None
         return None
 
-    async def _in_time(self, backend: Backend, ask: Ask, heard: Heard, until: float) -> Draft:
+    async def _in_time(self, backend: Backend, ask: Ask, heard: Heard, until: float, outcome: Outcome) -> Draft:
+        """Tells the outcome, as far as it says something of the server: one that starts neither answers nor fails."""
         try:
             async with asyncio.timeout_at(until):
-                return await backend.write(ask, heard)
+                draft = await backend.write(ask, heard)
         except TimeoutError:
-            message = f"The language model did not answer within {self._deadline:g} s."
-            raise BackendError(Trouble.timeout, message) from None
+            outcome.failure = f"The language model did not answer within {self._deadline:g} s."
+            raise BackendError(Trouble.timeout, outcome.failure) from None
+        except BackendError as error:
+            outcome.failure = str(error) if error.trouble.of_the_server else ""
+            outcome.answered = not error.trouble.of_the_server and error.trouble is not Trouble.starting
+            raise
+        except Exception:
+            outcome.failure = _BROKEN
+            raise
+        outcome.answered = True
+        return draft
 
     async def _by_rules(self, ask: Ask, warnings: list[str]) -> Draft | None:
-        began = time.monotonic()
+        began = self._clock()
         try:
             draft, faults = await self._judge(self._form.write(ask), ask)
         except NotUnderstood as error:
@@ -195,7 +205,7 @@ class PromptAgent:
         return draft, self._form.faults(draft, ask)
 
     def _tell(self, source: str, outcome: str, began: float, faults: Sequence[Fault] = ()) -> None:
-        self._observe(Attempt(source, outcome, time.monotonic() - began, tuple(faults)))
+        self._observe(Attempt(source, outcome, self._clock() - began, tuple(faults)))
 
 
 def _seconds_to(until: float) -> float:
@@ -204,5 +214,6 @@ def _seconds_to(until: float) -> float:
 
 def _first_change(request: str) -> tuple[Change, list[str]]:
     """The change to make, and a warning for each that is left out."""
-    first, *others = changes_of(request) or (Change(""),)
-    return first, [f"One change at a time: ask for {other.text!r} by itself." for other in others]
+    asked = changes_of(request)
+    first, *others = asked.each or (Change(""),)
+    return first, [*(f"One change at a time: ask for {other.text!r} by itself." for other in others), *asked.warnings]

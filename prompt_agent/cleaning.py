@@ -7,6 +7,8 @@ import unicodedata
 
 MAX_REQUEST = 300  # characters: a sentence, not a story
 MAX_SCENE = 2000
+_READ = 8  # times as much as is kept: markers go, but a text can be of any length
+MOST_READ = _READ * MAX_REQUEST  # characters of a request, of several changes and with its markers
 
 # Tags and control tokens of every chat template have one of these shapes; what stands between them is text and stays.
 _MARKERS = re.compile(
@@ -30,22 +32,28 @@ _LEFT_OVER = re.compile(r"[<>{}\[\]|\\^~#*_=@$]+")
 
 def clean_request(text: str) -> str:
     """One line of at most MAX_REQUEST characters, which no chat template, tag or terminal reads as its own."""
-    return _first(" ".join(clean_lines(text)), MAX_REQUEST)
+    return shortened(" ".join(clean_lines(text)), MAX_REQUEST)
 
 
 def clean_lines(text: str) -> list[str]:
-    """The lines of a request that hold something, each of them clean."""
+    """The lines of the first MOST_READ characters of a request that hold something, each of them clean."""
     return [line for line in map(_line, _without_markers(text, MAX_REQUEST).splitlines()) if line]
 
 
 def clean_scene(text: str) -> str:
     """One clean line of at most MAX_SCENE characters."""
-    return _first(_line(_without_markers(text, MAX_SCENE)), MAX_SCENE)
+    return shortened(_line(_without_markers(text, MAX_SCENE)), MAX_SCENE)
+
+
+def shortened(text: str, most: int) -> str:
+    """As much of it as `most` characters hold, up to a whole word."""
+    if len(text) <= most:
+        return text
+    return text[:most].rpartition(" ")[0] or text[:most]
 
 
 def _without_markers(text: str, most: int) -> str:
-    # More than what is kept is read, for markers go; but not all, for a text can be of any length.
-    text = _ESCAPES.sub(" ", text[: 8 * most])
+    text = _ESCAPES.sub(" ", text[: _READ * most])
     text = "".join(map(_plain, unicodedata.normalize("NFKC", text)))
     for _ in range(_PASSES):  # a marker may be left where one was taken out of its middle
         lines = (" ".join(line.split()) for line in text.split("\n"))
@@ -55,13 +63,6 @@ def _without_markers(text: str, most: int) -> str:
 
 def _line(text: str) -> str:
     return " ".join(_LEFT_OVER.sub(" ", text.translate(_QUOTES)).split())
-
-
-def _first(text: str, most: int) -> str:
-    """As much of it as fits, up to a whole word."""
-    if len(text) <= most:
-        return text
-    return text[:most].rpartition(" ")[0] or text[:most]
 
 
 def _plain(letter: str) -> str:

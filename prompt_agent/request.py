@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import groupby
 
-from prompt_agent.cleaning import clean_lines, clean_request
+from prompt_agent.cleaning import MAX_REQUEST, MOST_READ, clean_lines, shortened
 
 MAX_CHANGES = 8
 
@@ -22,6 +22,14 @@ class Change:
     def typed(self) -> str:
         """As a request of its own."""
         return f"cut to {self.text}" if self.cut else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a text asks for. `each`: the changes, in their order. `warnings`: what is left out of them; for people."""
+
+    each: tuple[Change, ...]
+    warnings: tuple[str, ...] = ()
 
 
 _CUTS = re.compile(
@@ -48,46 +56,38 @@ _NEXT = re.compile(
     )\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
-# Words to whoever writes prompts, not about what is to be seen.
-_TO_THE_WRITER = re.compile(
-    r"""
-    \b(?:ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(?:
-        the\s+(?:video|task|scene)\s+and|
-        instruction|prompt|rule|above|previous|prior|polic|guideline|restriction|everything\s+(?:above|before|i|you))
-    | \b(?:system|developer|hidden|initial|original)\s+(?:prompt|message|instruction)
-    | \b(?:reveal|print|repeat|output|show|tell|leak|dump|echo|translate|summari[sz]e|say)\b.{0,30}\b(?:
-        prompt|instruction|above\s+text|text\s+above|everything\s+above|your\s+(?:secret|password|context|configuration)|api[\s-]?key|after\s+me|verbatim)
-    | \byou\s+are\s+(?:now\s+)?(?:an?|no\s+longer|chatgpt|dan|free)\b | \bas\s+an\s+ai\b
-    | \b(?:act|behave|respond|answer)\s+(?:as|like)\s+(?:an?\s+)?(?:ai|assistant|chatbot|model|dan|terminal|developer)
-    | \b(?:jailbreak|developer\s+mode|prompt\s+injection|sudo|rm\s+-rf|drop\s+table|select\s+.{1,20}\s+from)\b
-    | \b(?:alert|eval|exec|print|system)\( | \bimport\s+os\b
-    | \b(?:output|answer|reply|respond|write|say)\s+only\b | \bonly\s+(?:output|answer|reply|respond)
-    | \bwrite\s+(?:me\s+)?(?:an?\s+|\d+\s+)(?:poem|essay|story|song|words?|sentences?|code|script|program|list)\b
-    | \b(?:what|which)\s+(?:language\s+)?model\s+are\s+you\b | \bare\s+you\s+(?:an?\s+)?(?:ai|bot|model|human)\b
-    | \b(?:i\s+am|i'm|the\s+user\s+is)\s+(?:now\s+)?(?:an?\s+|the\s+)?(?:admin|administrator|developer|operator|root)\b
-    | \b(?:drop|omit|remove|skip|leave\s+out|change)\s+(?:the\s+)?(?:camera\s+keywords|output|format|json)\b
-    | "?\b(?:prompt|added|role|content)"\s*: | \b(?:pwned|hacked\s+by)\b
-    | \b(?:do\s+not|don't|stop)\s+(?:follow|obey)\w*\b | \brole\b.{0,10}\bsystem\b
-    | \bnew\s+(?:instruction|task|rule)s?\b
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
 
 
-def changes_of(text: str) -> tuple[Change, ...]:
+def changes_of(text: str) -> Changes:
     """The first MAX_CHANGES changes that a request names; none where nothing is left of it once it is cleaned.
 
     A comma or "and" parts changes only before a word that begins an instruction: "a cat and a dog walk in" is one.
     """
-    parts = (clean_request(part).strip(" ,;.!") for line in clean_lines(text) for part in _NEXT.split(line))
+    parts = (" ".join(clean_lines(part)).strip(_ENDS) for line in clean_lines(text) for part in _NEXT.split(line))
     said = (part for part in parts if any(letter.isalnum() for letter in part))
-    different = (part for part, _ in groupby(said))  # somebody who says a thing twice means it once
-    return tuple(map(_change, different))[:MAX_CHANGES]
+    different = [part for part, _ in groupby(said)]  # somebody who says a thing twice means it once
+    kept, others = different[:MAX_CHANGES], different[MAX_CHANGES:]
+    warnings = [_CUT_SHORT.format(_end(shortened(part, MAX_REQUEST))) for part in kept if len(part) > MAX_REQUEST]
+    if others:
+        warnings.append(_TOO_MANY.format(len(others), _begin(others[0])))
+    if len(text) > MOST_READ:
+        warnings.append(_TOO_LONG)
+    return Changes(tuple(_change(shortened(part, MAX_REQUEST)) for part in kept), tuple(warnings))
 
 
-def speaks_to_the_writer(text: str) -> bool:
-    """Whether the words are meant for whoever writes prompts ("ignore the rules"), not for what is to be seen."""
-    return _TO_THE_WRITER.search(text) is not None
+_ENDS = " ,;.!"
+_SHOWN = 40  # letters
+_CUT_SHORT = f"A change has at most {MAX_REQUEST} letters: what comes behind {{!r}} is left out."
+_TOO_MANY = f"A request has at most {MAX_CHANGES} changes: {{}} more are left out, from {{!r}} on."
+_TOO_LONG = f"A request has at most {MOST_READ} letters: what comes behind them is left out."
+
+
+def _begin(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{shortened(text, _SHOWN)} ..."
+
+
+def _end(text: str) -> str:
+    return f"... {text[-_SHOWN:].partition(' ')[2] or text[-_SHOWN:]}"
 
 
 def _change(text: str) -> Change:

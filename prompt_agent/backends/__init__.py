@@ -17,6 +17,7 @@ class Trouble(StrEnum):
 
     unreachable = "unreachable"
     starting = "starting"
+    died = "died"
     wrong_key = "wrong-key"
     wrong_model = "wrong-model"
     overloaded = "overloaded"
@@ -31,6 +32,7 @@ class Trouble(StrEnum):
         """Whether the same ask may well be answered a moment later."""
         return self not in (
             Trouble.starting,
+            Trouble.died,
             Trouble.wrong_key,
             Trouble.wrong_model,
             Trouble.refused,
@@ -41,7 +43,8 @@ class Trouble(StrEnum):
     def of_the_server(self) -> bool:
         """Whether it says that the server cannot serve, rather than that one answer was bad."""
         return self not in (
-            Trouble.starting,  # which it says at once
+            Trouble.starting,  # which is said at once, as is
+            Trouble.died,
             Trouble.refused,
             Trouble.truncated,
             Trouble.malformed,

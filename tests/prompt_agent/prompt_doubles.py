@@ -46,12 +46,14 @@ class ScriptedBackend:
     def __init__(self, *answers: str | BackendError | None) -> None:
         self._answers = list(answers)
         self.asked: list[Ask] = []
+        self.waiting = asyncio.Event()
         self.cancelled = 0
 
     async def write(self, ask: Ask, heard: Heard) -> Draft:
         self.asked.append(ask)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if answer is None:
+            self.waiting.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:

@@ -7,8 +7,15 @@ import asyncio
 import pytest
 from prompt_doubles import PlainForm, ScriptedBackend, outcomes
 
-from prompt_agent import agent as agent_module
-from prompt_agent.agent import BREAKER_FAILURES, LEAST_SECONDS, MAX_ADDED, MAX_HISTORY, Attempt, PromptAgent
+from prompt_agent.agent import (
+    BREAKER_FAILURES,
+    BREAKER_SECONDS,
+    LEAST_SECONDS,
+    MAX_ADDED,
+    MAX_HISTORY,
+    Attempt,
+    PromptAgent,
+)
 from prompt_agent.backends import BackendError, Heard, Trouble
 from prompt_agent.expansion import Ask, Draft, Refused
 from prompt_agent.safety import Verdict
@@ -26,7 +33,10 @@ class Asked:
 
     def __init__(self, *backends: ScriptedBackend, deadline: float = 30.0) -> None:
         self.told: list[Attempt] = []
-        self.agent = PromptAgent(PlainForm(), backends, deadline=deadline, observe=self.told.append)
+        self.now = 0.0
+        self.agent = PromptAgent(
+            PlainForm(), backends, deadline=deadline, observe=self.told.append, clock=lambda: self.now
+        )
 
 
 async def test_rules_answer_where_there_is_no_model() -> None:
@@ -96,29 +106,77 @@ async def test_nobody_is_asked_again_without_time_for_an_answer_and_the_fault_is
 async def test_who_goes_away_frees_the_model() -> None:
     backend = ScriptedBackend(None)
     call = asyncio.create_task(Asked(backend).agent.expand(SCENE, "make it rain"))
-    await asyncio.sleep(0.05)
-    assert backend.asked
+    await backend.waiting.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     assert backend.cancelled == 1
 
 
-async def test_a_model_that_fails_again_and_again_is_left_alone_and_tried_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(agent_module, "BREAKER_SECONDS", 0.2)
-    answers = [*[broken(Trouble.wrong_key)] * BREAKER_FAILURES, "a wet dog"]
-    backend = ScriptedBackend(*answers)
-    asked = Asked(backend)
+async def fail_until_left_alone(asked: Asked) -> None:
     for _ in range(BREAKER_FAILURES):
         await asked.agent.expand(SCENE, "make it rain")
+
+
+async def test_a_model_that_fails_again_and_again_is_left_alone_with_the_cause_and_tried_later() -> None:
+    backend = ScriptedBackend(*[broken(Trouble.wrong_key)] * BREAKER_FAILURES, "a wet dog")
+    asked = Asked(backend)
+    await fail_until_left_alone(asked)
+    asked.now = BREAKER_SECONDS - 0.1
     expansion = await asked.agent.expand(SCENE, "make it rain")
     assert len(backend.asked) == BREAKER_FAILURES
-    assert "left alone" in expansion.warnings[0]
+    assert expansion.warnings == (
+        "The language model failed again and again, and is left alone for some seconds: It is wrong-key.",
+    )
     assert asked.told[-2].outcome == "skipped"
-    await asyncio.sleep(0.25)
+    asked.now = BREAKER_SECONDS
     assert (await asked.agent.expand(SCENE, "make it rain")).source == "llm"
+
+
+@pytest.mark.parametrize("fails_before", [BREAKER_FAILURES - 1, BREAKER_FAILURES])
+async def test_who_goes_away_says_nothing_of_the_model(fails_before: int) -> None:
+    backend = ScriptedBackend(*[broken(Trouble.wrong_key)] * fails_before, None, broken(Trouble.wrong_key))
+    asked = Asked(backend)
+    for _ in range(fails_before):
+        await asked.agent.expand(SCENE, "make it rain")
+    asked.now = BREAKER_SECONDS
+    call = asyncio.create_task(asked.agent.expand(SCENE, "make it rain"))
+    await backend.waiting.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await asked.agent.expand(SCENE, "make it rain")
+    assert len(backend.asked) == fails_before + 2
+    await asked.agent.expand(SCENE, "make it rain")
+    assert len(backend.asked) == fails_before + 2, "the failure after it is the one too many"
+
+
+async def test_one_ask_finds_out_whether_a_model_is_back_while_the_others_go_by_rules() -> None:
+    backend = ScriptedBackend(*[broken(Trouble.wrong_key)] * BREAKER_FAILURES, None)
+    asked = Asked(backend, deadline=0.05)
+    await fail_until_left_alone(asked)
+    asked.now = BREAKER_SECONDS
+    await asyncio.gather(*(asked.agent.expand(SCENE, "make it rain") for _ in range(5)))
+    assert len(backend.asked) == BREAKER_FAILURES + 1
+
+
+async def test_a_model_that_starts_has_neither_failed_nor_answered() -> None:
+    troubles = [Trouble.wrong_key] * (BREAKER_FAILURES - 1) + [Trouble.starting, Trouble.wrong_key, Trouble.wrong_key]
+    backend = ScriptedBackend(*map(broken, troubles))
+    asked = Asked(backend)
+    for _ in troubles:
+        await asked.agent.expand(SCENE, "make it rain")
+    assert len(backend.asked) == len(troubles) - 1
+
+
+async def test_a_warning_is_told_once() -> None:
+    first, second = ScriptedBackend(broken(Trouble.wrong_key)), ScriptedBackend(broken(Trouble.wrong_key))
+    assert (await Asked(first, second).agent.expand(SCENE, "make it rain")).warnings == ("It is wrong-key.",)
+
+
+async def test_what_one_request_is_too_long_for_is_told() -> None:
+    expansion = await Asked().agent.expand(SCENE, "a cat " + "purrs " * 100)
+    assert "300 letters" in expansion.warnings[-1]
 
 
 async def test_bad_answers_do_not_make_the_model_be_left_alone() -> None:
