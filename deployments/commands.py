@@ -9,16 +9,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from redis.exceptions import RedisError
 from torch import Tensor
 
+from deployments.context import Context
 from deployments.ending import history
 from deployments.entries import (
     AnyEntry,
     EndRequested,
     PauseRefused,
     PauseRequested,
-    PromptCancelled,
     PromptCancelRequested,
     PromptExpanded,
-    PromptRefused,
     PromptRequested,
     RewindRefused,
     RewindRequested,
@@ -30,10 +29,10 @@ from deployments.entries import (
 )
 from deployments.logs import about
 from deployments.owned import Owned
-from deployments.prompt_plan import Context, PlanFact
-from deployments.receipts import PromptStatus, Receipt, receipts
+from deployments.prompt_plan import PlanFact
+from deployments.receipts import PromptStatus, receipts
 from deployments.session import chunk_at, chunk_first_frame
-from deployments.steps import prompt_before, steps_of
+from deployments.steps import context_before, steps_of
 from deployments.store import NoSuchSession
 from deployments.timeline import Timeline
 from prompt_agent.expansion import Refused
@@ -101,24 +100,20 @@ class CommandReader:
         again from its first chunk follows all prompts that it followed.
         """
         known = {receipt.prompt_id: receipt for receipt in receipts(entries)}
-        applied = (each for each in known.values() if each.status is PromptStatus.applied)
-        added = tuple(receipt.added for receipt in applied if receipt.added)
-        owned.plan.go_on_from(Context(prompt_before(steps_of(entries), owned.next_chunk), added))
-        built = _still_built_on(entries)
+        owned.plan.go_on_from(context_before(steps_of(entries), owned.next_chunk))
         for entry in entries:
             owned.cursor = entry.id
             match entry:
                 case PromptRequested():
                     receipt = known[entry.prompt_id]
                     if receipt.status.pending:
-                        self._accept(owned, entry, receipt, as_said=entry.prompt_id in built)
+                        self._accept(owned, entry, receipt.chunk)
                     elif receipt.status is PromptStatus.applied and receipt.chunk is not None:
                         uncounted = receipt.chunk >= owned.first_chunk
                         if owned.again or uncounted:
                             said = {"text": receipt.prompt or entry.text, "mode": receipt.mode, "expand": False}
                             at = entry.model_copy(update=said | {"at_frame": receipt.frame})
                             self._state(owned, owned.plan.add(at, owned.next_chunk, receipt.chunk, settled=True))
-                            self.read_ahead(owned)
                         if uncounted:
                             owned.told_applied = entry.prompt_id
                 case PauseRequested():
@@ -132,6 +127,10 @@ class CommandReader:
                         owned.rewinds.popleft()
                 case _:
                     self._do(owned, entry)
+        for entry in entries:
+            if isinstance(entry, PromptExpanded):
+                owned.plan.expand(entry)
+        self.read_ahead(owned)
 
     def read_ahead(self, owned: Owned) -> None:
         """Have the prompts of the next few chunks worded and encoded."""
@@ -157,16 +156,12 @@ class CommandReader:
             case EndRequested():
                 self._end(owned, SessionEnded(reason="requested"))
 
-    def _accept(
-        self, owned: Owned, asked: PromptRequested, receipt: Receipt | None = None, *, as_said: bool = False
-    ) -> None:
-        """Have it wait. `receipt`: what another owner said of it; `as_said`: its wording holds."""
+    def _accept(self, owned: Owned, asked: PromptRequested, said: int | None = None) -> None:
+        """Have it wait. `said`: the chunk that another owner stated."""
         first = owned.first_chunk
         if owned.next_chunk < first and (asked.at_frame is None or chunk_at(asked.at_frame) < first):
             asked = asked.model_copy(update={"at_frame": chunk_first_frame(first)})  # not for what is only made again
-        self._state(owned, owned.plan.add(asked, owned.next_chunk, None if receipt is None else receipt.chunk))
-        if receipt is not None and receipt.prompt is not None and as_said:
-            owned.plan.expand(_expanded(receipt))
+        self._state(owned, owned.plan.add(asked, owned.next_chunk, said))
         self.read_ahead(owned)
 
     async def _encode(self, owned: Owned, asked: PromptRequested) -> None:
@@ -208,7 +203,8 @@ class CommandReader:
         if asked.expand and plan.context(prompt_id) != context:
             return None  # a prompt before it was cancelled meanwhile, or the video went back
         if expanded is not None:
-            self._state(owned, plan.expand(expanded))
+            built_on = "" if context is None else context.key
+            self._state(owned, plan.expand(expanded.model_copy(update={"built_on": built_on})))
             self.read_ahead(owned)  # what was to be built on it can be
         return plan.wording(prompt_id)
 
@@ -216,21 +212,3 @@ class CommandReader:
         for fact in facts:
             if not owned.over:  # who has left a session states nothing more about it
                 owned.recorder.state(fact)
-
-
-def _expanded(receipt: Receipt) -> PromptExpanded:
-    """What another owner stated."""
-    said = receipt.model_dump(include={"prompt_id", "prompt", "added", "source", "mode", "warnings"})
-    return PromptExpanded(**said, ms=receipt.expansion_ms or 0)
-
-
-def _still_built_on(entries: Iterable[AnyEntry]) -> set[str]:
-    """Prompts since whose wording nothing was taken away that they may have been built on."""
-    built: set[str] = set()
-    for entry in entries:
-        match entry:
-            case PromptExpanded(prompt_id=prompt_id):
-                built.add(prompt_id)
-            case PromptCancelled() | PromptRefused() | SessionRewound():
-                built.clear()
-    return built

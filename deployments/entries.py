@@ -36,32 +36,35 @@ class Parent(Data):
     relation: Relation
 
 
-class BeginStep(Data):
+class _Step(Data):
+    """`text` is the prompt in force from `chunk` on, `changes` what prompts have changed of the scene up to then."""
+
+    chunk: int
+    text: str
+    changes: tuple[str, ...] = ()
+
+
+class BeginStep(_Step):
     """The video begins with this prompt, and this seed."""
 
     kind: Literal["begin"] = "begin"
     chunk: Literal[0] = 0
-    text: str
     seed: int
 
 
-class PromptStep(Data):
+class PromptStep(_Step):
     """A prompt took hold with `chunk`."""
 
     kind: Literal["prompt"] = "prompt"
-    chunk: int
-    text: str
     mode: Mode = "recache"
     blend_seconds: float | None = None
 
 
-class RestoreStep(Data):
+class RestoreStep(_Step):
     """Before `chunk` the video was rebuilt as it was before `restored_chunk`. `seed`: with the noise of another one."""
 
     kind: Literal["restore"] = "restore"
-    chunk: int
     restored_chunk: int
-    text: str = Field(description="The prompt in force from there on.")
     seed: int | None = None
 
 
@@ -91,6 +94,7 @@ class SessionCreated(_Entry):
     parent: Parent | None = Field(None, description="The session whose past this one shares.")
     warnings: tuple[str, ...] = Field((), description="What the model makes nothing of in the prompt.")
     past: tuple[Step, ...] = Field((), exclude=True)
+    changes: tuple[str, ...] = Field((), exclude=True, description="What was changed of the scene before it began.")
 
 
 class PromptRequested(_Entry):
@@ -113,7 +117,7 @@ class PromptExpanded(_Entry):
     """What the video shall show: `prompt`, which is the scene with the change that was asked for, `added`.
 
     `source`: who wrote it: `llm`, `rules`; `stock`, the scene as it was; `raw`, the text as it was. `ms`: how long that
-    took. It may be stated again, where a prompt before it was cancelled on which it was built.
+    took. It may be stated again, where what it was built on has changed, such as by a prompt that was cancelled.
     """
 
     type: Literal["prompt.expanded"] = "prompt.expanded"
@@ -124,6 +128,7 @@ class PromptExpanded(_Entry):
     ms: int
     mode: Mode = "recache"
     warnings: tuple[str, ...] = ()
+    built_on: str = Field("", exclude=True, description="Key of the context in which it was made.")
 
 
 class PromptCancelRequested(_Entry):
@@ -183,6 +188,7 @@ class PromptApplied(_Entry):
     frame: int
     media_seconds: float
     latency_ms: int
+    changes: tuple[str, ...] = Field((), exclude=True, description="What was changed of the scene, with this prompt.")
 
 
 class PromptRefused(_Entry):
@@ -255,6 +261,7 @@ class SessionRewound(_Restored):
 
     type: Literal["session.rewound"] = "session.rewound"
     prompt: str
+    changes: tuple[str, ...] = Field((), exclude=True, description="What was changed of the scene up to there.")
 
 
 class RewindRefused(_Entry):

@@ -73,6 +73,7 @@ class Made:
             chunk=self.chunk,
             frame=self.first_frame,
             media_seconds=self.first_frame / fps,
+            changes=self.prompt.changes,
             latency_ms=waited_ms if asked.at_frame is None else min(waited_ms, round(late_seconds * 1000)),
         )
 

@@ -13,6 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.calls import PartDown, ask
 from deployments.entries import Expand
 from prompt_agent.expansion import Expansion, Unwanted
+from prompt_agent.request import Changes
 
 PART = "prompt agent"
 RESTART_SECONDS = 45.0  # in which Serve has a new replica, on a busy machine too
@@ -45,7 +46,7 @@ class PromptCalls:
         except (RayActorError, DeploymentUnavailableError, TimeoutError) as error:
             raise PartDown(PART) from error
 
-    async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
+    async def changes(self, text: str, expand: Expand) -> Changes:
         """The changes to expand, one by one; none where the text is to be taken as it is."""
         return await ask(PART, lambda: self._handle.changes.remote(text, expand), SLACK_SECONDS)
 

@@ -19,7 +19,7 @@ from prompt_agent.form import Form
 from prompt_agent.forms import open_form, profile_for
 from prompt_agent.language import is_english
 from prompt_agent.profile import load_profile
-from prompt_agent.request import changes_of
+from prompt_agent.request import Change, Changes, changes_of
 from prompt_agent.safety import WordList
 
 
@@ -58,11 +58,12 @@ class PromptExpander:
         finally:
             expanding.cancel()
 
-    async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
+    async def changes(self, text: str, expand: Expand) -> Changes:
         """The changes to expand, one by one; none where the text is a prompt by itself."""
         if expand == "auto" and self._form.whole(text):
-            return ()
-        return tuple(change.typed for change in changes_of(text)) or (text,)
+            return Changes(())
+        changes = changes_of(text)
+        return changes if changes.each else Changes((Change(text),), changes.warnings)
 
     async def suggest(self, scene: str, history: tuple[str, ...], count: int) -> list[str]:
         """What a viewer may want next."""

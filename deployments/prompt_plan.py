@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 
 from torch import Tensor
 
+from deployments.context import Context
 from deployments.entries import (
     BLEND_SECONDS,
     PromptCancelled,
@@ -24,8 +26,11 @@ PlanFact = PromptExpanded | PromptScheduled | PromptRefused | PromptCancelled
 
 @dataclass(frozen=True)
 class Prompt:
+    """`asked` as the video shows it. `changes`: of the scene, with this one."""
+
     asked: PromptRequested
     embeddings: Tensor
+    changes: tuple[str, ...] = ()
 
     def mode(self, fps: int) -> SwitchMode:
         """How the engine takes it up, in a video of `fps` frames a second."""
@@ -39,14 +44,6 @@ class Prompt:
             case "blend":
                 seconds = BLEND_SECONDS if self.asked.blend_seconds is None else self.asked.blend_seconds
                 return Blend(max(1, math.ceil(seconds * fps / CHUNK_FRAMES - 1e-9)))
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the video shows where a prompt is to take hold, and what was changed up to there."""
-
-    scene: str
-    history: tuple[str, ...] = ()
 
 
 @dataclass
@@ -68,6 +65,16 @@ class _Waiting:
         if self.expanded is None:
             return None if self.asked.expand else self.asked
         return self.asked.model_copy(update={"text": self.expanded.prompt, "mode": self.expanded.mode})
+
+    def shown_after(self, context: Context | None) -> Context | None:
+        """What the video shows once it has taken hold; None where nobody knows yet."""
+        wording = self.wording
+        return None if context is None or wording is None else context.after(wording, self.expanded)
+
+    def built_on_another(self, context: Context) -> bool:
+        """Whether it was expanded in another context, and can still be expanded in this one."""
+        made = None if self.settled or not self.asked.expand else self.expanded
+        return made is not None and made.built_on != context.key
 
     def yields_to(self, there: _Waiting) -> bool:
         """Whether it waits behind what has its chunk: what is settled, or a whole prompt that has a time of its own."""
@@ -103,7 +110,7 @@ class PromptPlan:
         self._next = max(self._next, chunk)
         waiting = self._waiting[asked.prompt_id] = _Waiting(self._accepted, asked, wanted, said, settled)
         facts = self._place(waiting, new=True)
-        self._expand_anew(waiting.chunk)
+        self._drop_outdated()
         return facts if asked.at_frame is None else facts + self._say(waiting)
 
     def read(self, prompt_id: str, embeddings: Tensor) -> list[PlanFact]:
@@ -127,13 +134,9 @@ class PromptPlan:
         """What a prompt that waits is to change. None: one before it is not expanded yet, or it does not wait."""
         if (waiting := self._waiting.get(prompt_id)) is None:
             return None
-        context = self._in_force
-        for before in sorted(self._by_chunk.values(), key=lambda each: each.chunk):
-            if before is waiting:
-                break
-            if (wording := before.wording) is None:
-                return None
-            context = _after(context, wording, before.expanded)
+        context: Context | None = self._in_force
+        for before in takewhile(lambda each: each is not waiting, self._in_order()):
+            context = before.shown_after(context)
         return context
 
     def expand(self, expanded: PromptExpanded) -> list[PlanFact]:
@@ -141,14 +144,13 @@ class PromptPlan:
         if (waiting := self._waiting.get(expanded.prompt_id)) is None:
             return []
         waiting.expanded = expanded
-        if not waiting.asked.expand:
-            self._expand_anew(waiting.chunk)
+        self._drop_outdated()
         return [expanded]
 
     def go_on_from(self, context: Context) -> None:
         """What the video shows by now: all that waits is built on it anew."""
         self._in_force = context
-        self._expand_anew(after=-1)
+        self._drop_outdated()
 
     def refuse(self, prompt_id: str, reason: str) -> list[PlanFact]:
         """Drop a prompt, if it still waits and is not settled."""
@@ -167,10 +169,12 @@ class PromptPlan:
         wording = waiting.wording
         if waiting.embeddings is None or wording is None:
             waiting.chunk = chunk + 1
-            return None, self._place(waiting)
+            facts = self._place(waiting)
+            self._drop_outdated()
+            return None, facts
         del self._waiting[waiting.asked.prompt_id]
-        self._in_force = _after(self._in_force, wording, waiting.expanded)
-        return Prompt(wording, waiting.embeddings), []
+        self._in_force = self._in_force.after(wording, waiting.expanded)
+        return Prompt(wording, waiting.embeddings, self._in_force.changes), []
 
     def unread(self, chunk: int) -> list[PromptRequested]:
         """Prompts up to `chunk` whose embeddings are missing."""
@@ -211,14 +215,19 @@ class PromptPlan:
         del self._waiting[prompt_id]
         if self._by_chunk.get(waiting.chunk) is waiting:
             del self._by_chunk[waiting.chunk]
-        self._expand_anew(waiting.chunk)
+        self._drop_outdated()
         return True
 
-    def _expand_anew(self, after: int) -> None:
-        """What waits for later chunks is built on what is not there any more."""
-        for waiting in self._waiting.values():
-            if waiting.chunk > after and waiting.asked.expand and not waiting.settled:
+    def _drop_outdated(self) -> None:
+        """Have expanded anew what was built on something else than what is there by then."""
+        context: Context | None = self._in_force
+        for waiting in self._in_order():
+            if context is not None and waiting.built_on_another(context):
                 waiting.expanded = waiting.embeddings = None
+            context = waiting.shown_after(context)
+
+    def _in_order(self) -> list[_Waiting]:
+        return sorted(self._by_chunk.values(), key=lambda each: each.chunk)
 
     def _say(self, waiting: _Waiting) -> list[PlanFact]:
         if waiting.said == waiting.chunk or waiting.asked.prompt_id not in self._waiting:
@@ -233,8 +242,3 @@ class PromptPlan:
                 media_seconds=frame / self._fps,
             )
         ]
-
-
-def _after(context: Context, wording: PromptRequested, expanded: PromptExpanded | None) -> Context:
-    added = (expanded.added,) if expanded is not None and expanded.added else ()
-    return Context(wording.text, context.history + added)

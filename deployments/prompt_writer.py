@@ -6,12 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from deployments.calls import PartDown
+from deployments.context import RAW, Context
 from deployments.entries import PromptExpanded, PromptRequested
-from deployments.prompt_plan import Context
 from prompt_agent.expansion import Expansion, Refused, Unwanted
 from prompt_agent.safety import SafetyHook
 
-RAW = "raw"
 AWAY = "The prompt agent does not answer. Send the prompt again, or a whole one with `expand: false`."
 REWORDED = "Some words were replaced: an operator does not want them said."
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ class PromptWriter:
         if not asked.expand:
             return await self._judged(asked)
         try:
-            expansion = await self._expand(context.scene, asked.text, context.history)
+            expansion = await self._expand(context.scene, asked.text, context.changes)
         except PartDown as error:  # the words alone would wipe the scene
             log.warning("prompt %s is not expanded: the prompt agent does not answer", asked.prompt_id)
             raise Refused(AWAY) from error

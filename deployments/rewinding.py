@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from deployments.context import Context
 from deployments.ending import history
 from deployments.entries import RewindRefused, RewindRequested, SessionRewound
 from deployments.logs import about
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts, Stream
-from deployments.prompt_plan import Context
 from deployments.restoring import begin
 from deployments.session import chunk_first_frame, chunk_holding
-from deployments.steps import prompt_before, seed_of, steps_of
+from deployments.steps import context_before, seed_of, steps_of
 from longlive.snapshot import Snapshot
 
 REWIND_SECONDS = 10.0
@@ -29,12 +29,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Earlier:
-    """The video as it was before `chunk`, and the prompt that was in force. `present` is what it is now."""
+    """The video as it was before `chunk`, and what it showed. `present` is what it is now."""
 
     chunk: int
     stream: Stream
     snapshot: Snapshot
-    prompt: str
+    shows: Context
     present: Snapshot
 
 
@@ -103,7 +103,7 @@ class Rewinder:
             chunk, snapshot = found.chunk, found.snapshot.fork(seed)
             stream = await self._on_device(partial(self._parts.restore_stream, snapshot))
         present = await self._on_device(owned.stream.snapshot)
-        return Earlier(chunk, stream, snapshot, prompt_before(steps, chunk), present)
+        return Earlier(chunk, stream, snapshot, context_before(steps, chunk), present)
 
     async def _go_back(self, owned: Owned, earlier: Earlier) -> None:
         """Raises Refused: the video is as it was."""
@@ -117,7 +117,7 @@ class Rewinder:
             return
         # What has happened is stated at once: nobody shall hear that it was refused.
         owned.go_on_with(earlier.stream)
-        owned.plan.go_on_from(Context(earlier.prompt))
+        owned.plan.go_on_from(earlier.shows)
         self._read_ahead(owned)
         frame = chunk_first_frame(chunk)
         log.info("rewound before frame %d to before chunk %d", frame, earlier.chunk)
@@ -127,7 +127,8 @@ class Rewinder:
                 frame=frame,
                 media_seconds=frame / owned.video.fps,
                 restored_chunk=earlier.chunk,
-                prompt=earlier.prompt,
+                prompt=earlier.shows.scene,
+                changes=earlier.shows.changes,
             )
         )
 

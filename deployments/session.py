@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from deployments.entries import (
     AnyEntry,
@@ -95,6 +96,11 @@ TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = MappingProxyType(
 )
 
 
+def _written(value: object) -> object:
+    """As `in_force` writes it."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 class Session(Data):
     """The fold of a session's timeline and of its chunks, as the store keeps it beside them."""
 
@@ -121,6 +127,9 @@ class Session(Data):
     generated_ms: int | None = Field(None, description="What the newest chunk took on the device.")
     moves: int = Field(0, description="How often another generator took the video over.")
     reason: str | None = Field(None, description="Why the session is paused, or has ended or failed.")
+    changes: Annotated[tuple[str, ...], BeforeValidator(_written)] = Field(
+        (), description="What prompts have changed of the scene.", exclude=True
+    )
     snapshot: str | None = Field(None, description="Where a paused session goes on from.", exclude=True)
     pausing: bool = Field(False, description="Whether it was asked to pause and has not yet.", exclude=True)
     waiting_prompts: int = Field(0, description="Prompts that were accepted and still wait.", exclude=True)
@@ -156,6 +165,11 @@ class Change:
 _NOT_PAUSING = {"pausing": "false"}
 
 
+def in_force(prompt: str, changes: Sequence[str]) -> dict[str, str]:
+    """What the fold keeps of the scene that the newest frames follow."""
+    return {"prompt": prompt, "changes": json.dumps(changes)}
+
+
 def change_of(entry: AnyEntry | Chunk) -> Change:
     """What an entry means for the fold: said here only; the store applies it in the script that appends the entry."""
     match entry:
@@ -176,17 +190,17 @@ def change_of(entry: AnyEntry | Chunk) -> Change:
             return Change(to=SessionState.live, put=_NOT_PAUSING | {"reason": ""})
         case SessionMoved():
             return Change(add={"moves": 1})
-        case SessionRewound(prompt=prompt):
+        case SessionRewound(prompt=prompt, changes=changes):
             # Where it had paused before is not where it goes on from.
-            return Change(put={"prompt": prompt, "snapshot": ""})
+            return Change(put=in_force(prompt, changes) | {"snapshot": ""})
         case SessionEnded(reason=reason):
             return Change(to=SessionState.ended, put={"reason": reason}, release=True)
         case SessionFailed(reason=reason):
             return Change(to=SessionState.failed, put={"reason": reason}, release=True)
         case PromptRequested():
             return Change(add={"waiting_prompts": 1})
-        case PromptApplied(text=text):
-            return Change(put={"prompt": text}, add={"waiting_prompts": -1})
+        case PromptApplied(text=text, changes=changes):
+            return Change(put=in_force(text, changes), add={"waiting_prompts": -1})
         case PromptRefused() | PromptCancelled():
             return Change(add={"waiting_prompts": -1})
         case RecordingFailed():

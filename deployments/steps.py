@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from deployments.context import Context
 from deployments.entries import (
     AnyEntry,
     BeginStep,
@@ -42,16 +43,20 @@ def steps_of(entries: Iterable[AnyEntry]) -> tuple[Step, ...]:
                 steps += _beginning(entry)
             case PromptRequested():
                 blends[entry.prompt_id] = entry.blend_seconds
-            case PromptApplied(chunk=chunk, text=text, mode=mode):
+            case PromptApplied():
                 blend = blends.get(entry.prompt_id)
-                applied[entry.prompt_id] = PromptStep(chunk=chunk, text=text, mode=mode, blend_seconds=blend)
+                said = entry.model_dump(include={"chunk", "text", "mode"})
+                applied[entry.prompt_id] = PromptStep(**said, changes=entry.changes, blend_seconds=blend)
                 steps.append(applied[entry.prompt_id])
             case PromptRefused(prompt_id=prompt_id) | PromptCancelled(prompt_id=prompt_id) if prompt_id in applied:
                 steps.remove(applied.pop(prompt_id))
             case SessionMoved() | SessionResumed() | SessionRewound() if entry.chunk and not render:
                 restored = entry.chunk if entry.restored_chunk is None else entry.restored_chunk
-                text = entry.prompt if isinstance(entry, SessionRewound) else prompt_before(steps, entry.chunk)
-                steps.append(RestoreStep(chunk=entry.chunk, restored_chunk=restored, text=text))
+                shows = context_before(steps, entry.chunk)
+                if isinstance(entry, SessionRewound):
+                    shows = Context(entry.prompt, entry.changes)
+                said = {"chunk": entry.chunk, "restored_chunk": restored}
+                steps.append(RestoreStep(**said, text=shows.scene, changes=shows.changes))
     return tuple(sorted(steps, key=_place))
 
 
@@ -62,7 +67,13 @@ def steps_before(steps: Sequence[Step], chunk: int) -> tuple[Step, ...]:
 
 def prompt_before(steps: Sequence[Step], chunk: int) -> str:
     """The prompt in force before a chunk."""
-    return steps_before(steps, chunk)[-1].text
+    return context_before(steps, chunk).scene
+
+
+def context_before(steps: Sequence[Step], chunk: int) -> Context:
+    """What the video shows before a chunk."""
+    newest = steps_before(steps, chunk)[-1]
+    return Context(newest.text, newest.changes)
 
 
 def seed_of(steps: Sequence[Step]) -> int:
@@ -77,7 +88,8 @@ def _beginning(created: SessionCreated) -> Sequence[Step]:
     if parent.relation == "render":
         return [step for step in past if not isinstance(step, PromptStep)]
     chunk, seed = chunk_at(parent.frame), None if seed_of(past) == created.seed else created.seed
-    return [*past, RestoreStep(chunk=chunk, restored_chunk=chunk, text=created.prompt, seed=seed)]
+    shows = {"text": created.prompt, "changes": created.changes}
+    return [*past, RestoreStep(chunk=chunk, restored_chunk=chunk, seed=seed, **shows)]
 
 
 _PROMPT = 1

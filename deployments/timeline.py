@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from deployments import inbox
 from deployments.entries import ENTRY, AnyEntry, Chunk, Command, Fact, PromptRequested, SessionCreated
-from deployments.session import Change, IllegalTransition, Session, SessionState, change_of, chunk_at
+from deployments.session import Change, IllegalTransition, Session, SessionState, change_of, chunk_at, in_force
 from deployments.store import (
     SESSION_INDEX,
     BadCursor,
@@ -68,11 +68,9 @@ class Timeline:
         counted = {"chunks": str(chunk_at(past)), "frames": str(past), "stalls": "0"}
         state = {"id": sid, "status": SessionState.queued.value} | counted
         asked = entry.model_dump_json(exclude={*_STAMP, "type", "prompt", "warnings"})
-        first = await self._append(
-            sid, entry, Change(put=state | {"prompt": entry.prompt, "created": asked}), create=True
-        )
-        for prompt in script:
-            await self.append_command(sid, prompt)
+        begun = Change(put=state | in_force(entry.prompt, entry.changes) | {"created": asked})
+        first = await self._append(sid, entry, begun, create=True)
+        await self.append_commands(sid, script)
         await self._redis.zadd(SESSION_INDEX, {_index_member(parse_cursor(first)[0], sid): 0})
         return await self.session(sid)
 
@@ -120,6 +118,14 @@ class Timeline:
     async def append_command(self, sid: str, command: Command) -> str:
         """Ask the owner for something; anybody may. Gives the entry's id. Raises NoSuchSession, SessionOver."""
         return await self._append(sid, command, change_of(command))
+
+    async def append_commands(self, sid: str, commands: Sequence[Command]) -> list[str]:
+        """Ask for several things, one after the other: all of them, or none. Ids and errors as `append_command`."""
+        async with self._redis.pipeline() as transaction:
+            for command in commands:
+                await self._ask_script(sid, command, change_of(command), client=transaction)
+            answers: Any = await transaction.execute()
+        return [_id_in(answer, sid, command) for command, answer in zip(commands, answers, strict=True)]
 
     async def append_fact(
         self,
@@ -247,6 +253,24 @@ class Timeline:
         after: str | None = None,
         create: bool = False,
     ) -> str:
+        answer = await self._ask_script(
+            sid, entry, change, owner=owner, fence=fence, key=key, after=after, create=create
+        )
+        return _id_in(answer, sid, entry, fence)
+
+    async def _ask_script(
+        self,
+        sid: str,
+        entry: AnyEntry | Chunk,
+        change: Change,
+        *,
+        owner: str | None = None,
+        fence: int | None = None,
+        key: str | None = None,
+        after: str | None = None,
+        create: bool = False,
+        client: Redis | None = None,
+    ) -> Any:
         keys = Keys(sid)
         is_chunk = isinstance(entry, Chunk)
         ask: dict[str, Any] = {
@@ -265,25 +289,30 @@ class Timeline:
             "after": after,
         }
         stream = keys.chunks if is_chunk else keys.timeline
-        answer = await self._append_script(
+        return await self._append_script(
             keys=[keys.state, stream, keys.fence, keys.lease, keys.state, keys.timeline, keys.chunks, keys.fence],
             args=[json.dumps({name: value for name, value in ask.items() if value is not None})],
+            client=client,
         )
-        match answer:
-            case ["ok", entry_id]:
-                return entry_id
-            case ["exists"]:
-                raise SessionExists(sid)
-            case ["missing"]:
-                raise NoSuchSession(sid)
-            case ["fenced"]:
-                raise Fenced(sid, fence or 0)
-            case ["lost"]:
-                raise WritesLost(sid)
-            case [_, status] if SessionState(status).over:
-                raise SessionOver(sid, status)
-            case _:
-                raise IllegalTransition(f"{type(entry).__name__} in state {answer[1]} of session {sid}")
+
+
+def _id_in(answer: list[str], sid: str, entry: AnyEntry | Chunk, fence: int | None = None) -> str:
+    """Of the entry that the script was to append."""
+    match answer:
+        case ["ok", entry_id]:
+            return entry_id
+        case ["exists"]:
+            raise SessionExists(sid)
+        case ["missing"]:
+            raise NoSuchSession(sid)
+        case ["fenced"]:
+            raise Fenced(sid, fence or 0)
+        case ["lost"]:
+            raise WritesLost(sid)
+        case [_, status] if SessionState(status).over:
+            raise SessionOver(sid, status)
+        case _:
+            raise IllegalTransition(f"{type(entry).__name__} in state {answer[1]} of session {sid}")
 
 
 def _index_member(created_at: int, sid: str) -> str:

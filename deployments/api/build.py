@@ -26,6 +26,7 @@ from deployments.api import (
     prompts,
     recording,
     sessions,
+    suggestions,
     time_machine,
     websocket,
 )
@@ -42,6 +43,7 @@ ROUTES = (
     sessions.routes,
     prompts.routes,
     preview.routes,
+    suggestions.routes,
     lifecycle.routes,
     time_machine.routes,
     history.routes,

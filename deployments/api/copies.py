@@ -20,7 +20,7 @@ from deployments.media_store import NoSuchMedia
 from deployments.session import Session, chunk_first_frame
 from deployments.snapshot_history import NoSuchSnapshot
 from deployments.snapshots import Snapshots, chunk_of
-from deployments.steps import prompt_before, seed_of, steps_before, steps_of
+from deployments.steps import context_before, seed_of, steps_before, steps_of
 
 
 async def fork(services: Services, sid: str, ask: ForkSession) -> CreatedSession:
@@ -32,8 +32,10 @@ async def fork(services: Services, sid: str, ask: ForkSession) -> CreatedSession
         steps = steps_of(await history(services.timeline, sid))
         past = steps_before(steps, chunk)
         script = await _new_prompt(services, ask, session.fps)
+        shows = context_before(steps, chunk)
         created = SessionCreated(
-            prompt=prompt_before(steps, chunk),
+            prompt=shows.scene,
+            changes=shows.changes,
             seed=seed_of(past) if ask.seed is None else ask.seed,
             record=ask.record,
             labels=ask.labels,

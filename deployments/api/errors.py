@@ -41,6 +41,7 @@ from deployments.api.refusals import (
     Pausing,
     PromptDone,
     PromptUnwanted,
+    TooManyPreviews,
     TooManyPrompts,
     Unsuitable,
     WebSocketOnly,
@@ -145,6 +146,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     NoSuchPrompt: _Kind(HTTPStatus.NOT_FOUND, "no-such-prompt"),
     PromptDone: _Kind(HTTPStatus.CONFLICT, "prompt-done"),
     TooManyPrompts: _Kind(HTTPStatus.CONFLICT, "too-many-prompts"),
+    TooManyPreviews: _Kind(HTTPStatus.TOO_MANY_REQUESTS, "too-many-previews", retry_after_s=1),
     NotLive: _Kind(HTTPStatus.CONFLICT, "not-live", retry_after_s=1),
     Pausing: _Kind(HTTPStatus.CONFLICT, "pausing", retry_after_s=1),
     LeaseHeld: _Kind(

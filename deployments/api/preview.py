@@ -1,30 +1,33 @@
-"""What would be made of a prompt, and what to ask for next: nothing of it changes a video."""
+"""What would be made of a prompt: nothing of it changes a video."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
 from deployments.api import errors
 from deployments.api.events import HEADERS, event
-from deployments.api.models import PreviewPrompt, PromptPreview, Suggestions
+from deployments.api.models import PreviewPrompt, PromptPreview
 from deployments.api.problems import problems
-from deployments.api.refusals import PromptUnwanted
+from deployments.api.refusals import PromptUnwanted, TooManyPreviews
 from deployments.api.services import Services
 from deployments.calls import PartDown
-from deployments.ending import history
-from deployments.receipts import PromptStatus, receipts
 from deployments.store import NoSuchSession
 from prompt_agent.expansion import Expansion, Unwanted
 
 STREAM = "text/event-stream"
+MOST_AT_ONCE = 8
+"""Of each ingress: the language model has room for the prompts of videos beside them."""
 
 
 def routes(services: Services) -> APIRouter:
-    """Previews and suggestions."""
+    """The previews of prompts."""
+    room = asyncio.Semaphore(MOST_AT_ONCE)
     api = APIRouter(prefix="/v1", tags=["prompts"])
 
     @api.post(
@@ -35,7 +38,7 @@ def routes(services: Services) -> APIRouter:
                 "content": {STREAM: {"schema": {"type": "string"}}},
                 "description": "The prompt; or, for who accepts events, `words` while they come and then `expansion`.",
             },
-            **problems(NoSuchSession, PromptUnwanted, PartDown),
+            **problems(NoSuchSession, PromptUnwanted, TooManyPreviews, PartDown),
         },
     )
     async def preview(
@@ -44,22 +47,19 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """The prompt that `expand` would make of a text, in a session or in any scene. Nothing is changed by it: send
         what it answers, edited or not, with `expand: false`."""
-        scene, added = await _scene(services, ask)
-        writing = services.prompts.write(scene, ask.text, added)
+        scene, changes = await _scene(services, ask)
+        if room.locked():
+            raise TooManyPreviews(MOST_AT_ONCE)
+        words = _refusable(services.prompts.write(scene, ask.text, changes), room)
         if STREAM in accept:
-            return StreamingResponse(_events(writing), media_type=STREAM, headers=HEADERS)
-        async for each in _refusable(writing):
-            if isinstance(each, Expansion):
-                return Response(_preview(each).model_dump_json(), media_type="application/json")
+            # It has its place before anybody else asks, and what is refused at once is no stream.
+            begun = await anext(words)
+            return StreamingResponse(_events(begun, words), media_type=STREAM, headers=HEADERS)
+        async with aclosing(words):
+            async for each in words:
+                if isinstance(each, Expansion):
+                    return Response(_preview(each).model_dump_json(), media_type="application/json")
         raise PartDown("prompt agent")
-
-    @api.get("/sessions/{sid}/suggestions", responses=problems(NoSuchSession, PartDown))
-    async def suggestions(
-        sid: str, count: Annotated[int, Query(ge=1, le=20, description="How many at most.")] = 4
-    ) -> Suggestions:
-        """What a viewer may want to ask for next: nothing that the video shows already."""
-        session = await services.timeline.session(sid)
-        return Suggestions(data=await services.prompts.suggest(session.prompt, await _added(services, sid), count))
 
     return api
 
@@ -69,31 +69,33 @@ async def _scene(services: Services, ask: PreviewPrompt) -> tuple[str, tuple[str
     if ask.session is None:
         return ask.scene or "", ()
     session = await services.timeline.session(ask.session)
-    return session.prompt, await _added(services, ask.session)
+    return session.prompt, session.changes
 
 
-async def _added(services: Services, sid: str) -> tuple[str, ...]:
-    found = receipts(await history(services.timeline, sid))
-    return tuple(each.added for each in found if each.added and each.status is PromptStatus.applied)
+async def _refusable(
+    writing: AsyncIterator[str | Expansion | Unwanted], room: asyncio.Semaphore
+) -> AsyncGenerator[str | Expansion, None]:
+    """Takes a place of the `room` while it is read. Raises PromptUnwanted."""
+    async with room:
+        async for each in writing:
+            if isinstance(each, Unwanted):
+                raise PromptUnwanted(each.reason)
+            yield each
 
 
-async def _refusable(writing: AsyncIterator[str | Expansion | Unwanted]) -> AsyncIterator[str | Expansion]:
-    """Raises PromptUnwanted."""
-    async for each in writing:
-        if isinstance(each, Unwanted):
-            raise PromptUnwanted(each.reason)
-        yield each
-
-
-async def _events(writing: AsyncIterator[str | Expansion | Unwanted]) -> AsyncIterator[str]:
+async def _events(begun: str | Expansion, words: AsyncIterator[str | Expansion]) -> AsyncIterator[str]:
+    yield _event(begun)
     try:
-        async for each in _refusable(writing):
-            if isinstance(each, str):
-                yield event("words", PromptPreview(prompt=each).model_dump_json(include={"prompt"}))
-            else:
-                yield event("expansion", _preview(each).model_dump_json())
+        async for each in words:
+            yield _event(each)
     except (PromptUnwanted, PartDown) as error:
         yield event("problem", errors.explain(error)[0].model_dump_json(exclude_none=True))
+
+
+def _event(said: str | Expansion) -> str:
+    if isinstance(said, Expansion):
+        return event("expansion", _preview(said).model_dump_json())
+    return event("words", PromptPreview(prompt=said).model_dump_json(include={"prompt"}))
 
 
 def _preview(expansion: Expansion) -> PromptPreview:

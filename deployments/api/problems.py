@@ -40,6 +40,7 @@ from deployments.api.refusals import (
     Pausing,
     PromptDone,
     PromptUnwanted,
+    TooManyPreviews,
     TooManyPrompts,
     Unsuitable,
 )
@@ -81,6 +82,7 @@ _EXAMPLES: tuple[Exception, ...] = (
     NoSuchPrompt(SID, PID),
     PromptDone(_DONE),
     TooManyPrompts(SID, 100),
+    TooManyPreviews(8),
     NotLive(SID, "queued"),
     Pausing(SID),
     BadCursor("yesterday"),

@@ -150,6 +150,17 @@ class TooManyPrompts(SessionError):
         )
 
 
+class TooManyPreviews(SessionError):
+    """`most` previews are written at this moment."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"{self.most} previews are being written, and prompts go before them. Try again in a moment."
+
+
 class NotLive(SessionError):
     def __init__(self, sid: str, status: str) -> None:
         super().__init__(sid, status)

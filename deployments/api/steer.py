@@ -51,7 +51,7 @@ async def add_prompt(services: Services, session: Session, ask: AddPrompt) -> Pr
         if session.waiting_prompts + len(prompts) > MAX_WAITING_PROMPTS:
             raise TooManyPrompts(sid, MAX_WAITING_PROMPTS)
         earliest = earliest_frame(session, frame_of(ask, session.fps))
-        ids = [await services.timeline.append_command(sid, prompt) for prompt in prompts]
+        ids = await services.timeline.append_commands(sid, prompts)
         await _ring(services, session)
     first, *others = prompts
     [receipt] = receipts([first.model_copy(update={"id": ids[0], "at": parse_cursor(ids[0])[0]})])

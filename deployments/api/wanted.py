@@ -13,6 +13,7 @@ from deployments.api.services import Services
 from deployments.api.warn import warnings_of
 from deployments.calls import PartDown
 from deployments.entries import PromptRequested
+from prompt_agent.request import Change, Changes
 
 _WORDS_OF_A_PROMPT = 12  # of fewer it is a change, as far as anybody can say without knowing the model's prompts
 log = logging.getLogger(__name__)
@@ -20,15 +21,12 @@ log = logging.getLogger(__name__)
 
 async def prompts_of(services: Services, asks: Sequence[AddPrompt], fps: int) -> list[list[PromptRequested]]:
     """For each ask its prompts, at least one, in the order in which they are to take hold."""
-    changes = await asyncio.gather(*(_changes(services, ask) for ask in asks))
-    told = await warnings_of(services, [ask.text for ask, texts in zip(asks, changes, strict=True) if not texts])
+    wanted = await asyncio.gather(*(_changes(services, ask) for ask in asks))
+    both = list(zip(asks, wanted, strict=True))
+    told = await warnings_of(services, [ask.text for ask, changes in both if not changes.each])
     return [
-        [
-            requested(ask, new_prompt_id(), fps, _several(texts) if number == 0 else (), change=text)
-            for number, text in enumerate(texts)
-        ]
-        or [requested(ask, new_prompt_id(), fps, told[ask.text])]
-        for ask, texts in zip(asks, changes, strict=True)
+        _one_by_one(ask, changes, fps) if changes.each else [requested(ask, new_prompt_id(), fps, told[ask.text])]
+        for ask, changes in both
     ]
 
 
@@ -40,19 +38,24 @@ async def allowed(services: Services, text: str) -> str:
     return verdict.text
 
 
-async def _changes(services: Services, ask: AddPrompt) -> tuple[str, ...]:
+async def _changes(services: Services, ask: AddPrompt) -> Changes:
     if ask.expand is False:
-        return ()
+        return Changes(())
     try:
         return await services.prompts.changes(ask.text, expand=ask.expand)
     except PartDown:
         log.warning("the prompt agent does not answer: nobody says what %r is", ask.text)
         is_change = ask.expand is True or len(ask.text.split()) < _WORDS_OF_A_PROMPT
-        return (ask.text,) if is_change else ()  # its owner asks again
+        return Changes((Change(ask.text),) if is_change else ())  # its owner asks again
 
 
-def _several(texts: Sequence[str]) -> tuple[str, ...]:
-    if len(texts) == 1:
-        return ()
-    named = ", ".join(repr(text) for text in texts)
-    return (f"These are {len(texts)} changes, made one after the other: {named}.",)
+def _one_by_one(ask: AddPrompt, changes: Changes, fps: int) -> list[PromptRequested]:
+    texts = [change.typed for change in changes.each]
+    named = ", ".join(map(repr, texts))
+    several = () if len(texts) == 1 else (f"These are {len(texts)} changes, made one after the other: {named}.",)
+    # What comes after a cut belongs to the new scene: with a cut of its own it would end that one within a chunk.
+    then = ask.model_copy(update={"mode": "recache"}) if ask.mode == "cut" else ask
+    return [
+        requested(ask, new_prompt_id(), fps, several + changes.warnings, change=texts[0]),
+        *(requested(then, new_prompt_id(), fps, (), change=text) for text in texts[1:]),
+    ]

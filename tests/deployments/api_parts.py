@@ -52,7 +52,7 @@ from deployments.sweeper import Sweeper
 from deployments.video_config import InitSegment, VideoConfig
 from deployments.waiting_room import WaitingRoom
 from prompt_agent.expansion import Expansion, Unwanted
-from prompt_agent.request import changes_of
+from prompt_agent.request import Changes, changes_of
 from prompt_agent.safety import WordList
 
 OWNER = "generator"
@@ -61,22 +61,28 @@ VIEW = ModelView(name="m", width=64, height=48, fps=16, slowest_fps=2, sizes=((6
 
 
 class PromptAgentDouble:
-    """A change is what begins with "make"; a prompt is the scene and the change. Refuses "evil". May be `down`."""
+    """A change is what begins with "make"; a prompt is the scene and the change. Refuses "evil". May be `down`, and
+    writes when `writes` is set."""
 
     def __init__(self) -> None:
         self.down = False
+        self.writes = asyncio.Event()
+        self.writes.set()
 
-    async def changes(self, text: str, expand: Expand) -> tuple[str, ...]:
+    async def changes(self, text: str, expand: Expand) -> Changes:
         self._require()
         if expand is False or (expand == "auto" and not text.startswith("make ")):
-            return ()
-        return tuple(change.typed for change in changes_of(text))
+            return Changes(())
+        return changes_of(text)
 
     async def write(
         self, scene: str, request: str, history: tuple[str, ...]
     ) -> AsyncIterator[str | Expansion | Unwanted]:
         self._require()
+        await self.writes.wait()
         if "evil" in request:
+            if not request.startswith("an evil"):
+                yield scene
             yield Unwanted("It is evil.")
             return
         prompt = f"{scene}, {request}"

@@ -17,6 +17,7 @@ from redis_store import Store
 from torch import Tensor
 
 from deployments.admission import Demand
+from deployments.context import Context
 from deployments.entries import AnyEntry, Command, PromptExpanded, PromptRequested, SessionCreated
 from deployments.fragments import Fragment
 from deployments.generator import Generator
@@ -24,7 +25,6 @@ from deployments.leases import Leases
 from deployments.media_store import MediaStore
 from deployments.parts import Limits, Parts
 from deployments.placement import Refusal, TakeOver
-from deployments.prompt_plan import Context
 from deployments.recent_fragments import RecentFragments
 from deployments.session import Session, chunk_frames
 from deployments.snapshot_shelves import SnapshotsAway

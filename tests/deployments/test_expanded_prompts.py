@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from api_parts import Parts, steering
 
 from deployments.api import steer
+from deployments.api.preview import MOST_AT_ONCE
 from deployments.entries import PromptApplied, PromptExpanded, PromptRequested
+from deployments.store import NoSuchSession
 
 SESSIONS = "/v1/sessions"
 PREVIEW = "/v1/prompts/preview"
@@ -59,6 +62,34 @@ async def test_several_changes_are_several_prompts_and_the_receipt_says_so(
     assert [each["text"] for each in listed] == ["make it rain", "add a dog", "he jumps"]
     assert [each["prompt_id"] for each in listed] == [answer["prompt_id"], *answer["then"]]
     assert [each["warnings"] for each in listed[1:]] == [[], []]
+
+
+async def test_the_first_of_several_changes_cuts_and_the_others_go_on_from_there(
+    http: httpx.AsyncClient, parts: Parts, ours: httpx.Response
+) -> None:
+    await ask(http, ours, "make it rain and add a dog", mode="cut")
+    await ask(http, ours, "make it snow and add a cat", mode="blend", blend_seconds=1.5)
+    entries = await parts.store.timeline.read(ours.json()["id"])
+    asked = [entry for entry in entries if isinstance(entry, PromptRequested)]
+    assert [entry.mode for entry in asked] == ["cut", "recache", "blend", "blend"]
+    assert [entry.blend_seconds for entry in asked] == [None, None, 1.5, 1.5]
+
+
+async def test_changes_that_are_left_out_are_named(http: httpx.AsyncClient, ours: httpx.Response) -> None:
+    text = "make it rain" + "".join(f", add a {number}th dog" for number in range(2, 11))
+    answer = (await ask(http, ours, text)).json()
+    assert len(answer["then"]) == 7
+    assert "at most 8 changes: 2 more are left out, from 'add a 9th dog' on" in answer["warnings"][1]
+
+
+async def test_several_prompts_are_written_together_or_not_at_all(parts: Parts, ours: httpx.Response) -> None:
+    sid, timeline = ours.json()["id"], parts.store.timeline
+    prompts = [PromptRequested(prompt_id=name, text=name) for name in ("p", "q")]
+    ids = await timeline.append_commands(sid, prompts)
+    assert [entry.id for entry in await timeline.read(sid) if isinstance(entry, PromptRequested)] == ids
+    assert (await timeline.session(sid)).waiting_prompts == 2
+    with pytest.raises(NoSuchSession):
+        await timeline.append_commands("nobody", prompts)
 
 
 async def test_so_many_changes_that_too_many_would_wait_are_refused(
@@ -121,14 +152,13 @@ async def test_a_preview_changes_nothing(http: httpx.AsyncClient, parts: Parts, 
     assert (scene["prompt"], scene["mode"]) == ("a dog, cut to the sea", "cut")
 
 
-async def test_a_preview_knows_what_was_added_before(
+async def test_a_preview_knows_what_was_changed_before(
     http: httpx.AsyncClient, parts: Parts, ours: httpx.Response
 ) -> None:
     sid, asked = ours.json()["id"], (await ask(http, ours, "make it rain")).json()["prompt_id"]
-    await parts.state(sid, PromptExpanded(prompt_id=asked, prompt="a wet ball", added="rain", source="llm", ms=1))
-    where = {"chunk": 1, "frame": 9, "media_seconds": 0.5}
+    applied = {"text": "a wet ball", "latency_ms": 1, "chunk": 1, "frame": 9, "media_seconds": 0.5}
     await parts.make(sid, 1)
-    await parts.state(sid, PromptApplied(prompt_id=asked, text="a wet ball", latency_ms=1, **where))
+    await parts.state(sid, PromptApplied(prompt_id=asked, changes=("rain",), **applied))
     answer = (await http.post(PREVIEW, json={"text": "make it night", "session": sid})).json()
     assert (answer["prompt"], answer["warnings"]) == ("a wet ball, make it night", ["rain"])
 
@@ -145,13 +175,37 @@ async def test_a_preview_streams_its_words(http: httpx.AsyncClient) -> None:
     assert all(data[-1]["prompt"].startswith(each["prompt"]) for each in data)
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_previews_leave_the_language_model_room_for_prompts(
+    http: httpx.AsyncClient, parts: Parts, accept: str
+) -> None:
+    def ask_for_one() -> asyncio.Task[httpx.Response]:
+        body = {"text": "make it rain", "scene": "a ball"}
+        return asyncio.create_task(http.post(PREVIEW, json=body, headers={"Accept": accept}))
+
+    parts.prompts.writes.clear()
+    asked = [ask_for_one() for _ in range(MOST_AT_ONCE + 1)]
+    refused = await next(asyncio.as_completed(asked))
+    assert (refused.status_code, refused.json()["code"]) == (429, "too-many-previews")
+    assert refused.headers["retry-after"] == "1"
+    parts.prompts.writes.set()
+    answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers].count(200) == MOST_AT_ONCE
+    assert (await ask_for_one()).status_code == 200, "there is room again"
+
+
 async def test_a_preview_that_is_refused_says_why(http: httpx.AsyncClient) -> None:
     body = {"text": "an evil cat", "scene": "a ball"}
     answer = await http.post(PREVIEW, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "prompt-unwanted")
     assert answer.json()["detail"].startswith("It is evil. ")
-    streamed = await http.post(PREVIEW, json=body, headers={"Accept": "text/event-stream"})
-    assert "event: problem" in streamed.text
+    events = {"Accept": "text/event-stream"}
+    assert (await http.post(PREVIEW, json=body, headers=events)).status_code == 422
+    streamed = await http.post(PREVIEW, json={"text": "a cat, then evil", "scene": "a ball"}, headers=events)
+    assert [line for line in streamed.text.split("\n") if line.startswith("event:")] == [
+        "event: words",
+        "event: problem",
+    ]
     assert "prompt-unwanted" in streamed.text
 
 

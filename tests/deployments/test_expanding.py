@@ -9,6 +9,7 @@ from generator_rig import MemoryHistory, Rig
 from generator_rig import rig as make_rig
 from redis_store import Store
 
+from deployments.context import Context
 from deployments.entries import (
     EndRequested,
     PromptApplied,
@@ -21,7 +22,6 @@ from deployments.entries import (
     SessionRewound,
 )
 from deployments.placement import TakeOver
-from deployments.prompt_plan import Context
 from deployments.receipts import PromptStatus, Receipt, receipts
 from deployments.session import Session, chunk_first_frame
 from deployments.steps import steps_of
@@ -143,6 +143,29 @@ async def test_an_heir_applies_what_was_expanded_as_it_was_said(store: Store, tm
     assert said.prompt == "a ball, rain, night"
     assert await shown(heir, "s") == ["a ball, rain", "a ball, rain, night", "a ball, rain, night, a hat"]
     assert len(await heir.all_of(PromptExpanded, "s")) == 3, "nothing was expanded twice"
+
+
+async def test_who_goes_on_knows_what_was_changed_before(store: Store, tmp_path: Path) -> None:
+    history = MemoryHistory()
+    rig = make_rig(store, tmp_path, history=history)
+    heir = make_rig(store, tmp_path, history=history, name="heir")
+    async with rig.running():
+        await rig.begin("s", loose("rain", 1), whole("a cat", 2), loose("night", 3))
+        await rig.watch("s", 5)
+        await rig.idle("s")
+        assert (await store.timeline.session("s")).changes == ("night",)
+    rig.generator.drain()
+    async with heir.running() as generator:
+        assert isinstance(await generator.take("s", TakeOver("r", "lost")), Session)
+        watching = asyncio.create_task(heir.watch("s", 10_000))
+        await heir.ask("s", loose("a hat"))
+        await heir.next_of(PromptApplied, "s", 4)
+        assert (await store.timeline.session("s")).changes == ("night", "a hat")
+        await heir.ask("s", RewindRequested(to_frame=chunk_first_frame(2)))
+        await heir.next_of(SessionRewound, "s")
+        assert (await store.timeline.session("s")).changes == ("rain",)
+        await heir.ask("s", EndRequested())
+        await watching
 
 
 async def test_after_a_rewind_prompts_build_on_what_the_video_went_back_to(store: Store, tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_each_model_has_the_profile_that_names_it_and_an_operator_may_name_anoth
 async def test_a_text_is_taken_apart_into_what_is_to_be_expanded(
     counted: dict[tuple[str, ...], float], text: str, expand: Any, changes: tuple[str, ...]
 ) -> None:
-    assert await PromptExpander(load_settings()).changes(text, expand) == changes
+    wanted = await PromptExpander(load_settings()).changes(text, expand)
+    assert tuple(change.typed for change in wanted.each) == changes
 
 
 async def test_rules_expand_and_it_is_counted(counted: dict[tuple[str, ...], float]) -> None:

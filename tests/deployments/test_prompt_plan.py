@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 import torch
 
+from deployments.context import Context
 from deployments.entries import (
     Mode,
     PromptCancelled,
@@ -16,7 +18,7 @@ from deployments.entries import (
     PromptRequested,
     PromptScheduled,
 )
-from deployments.prompt_plan import NEWER, Context, PlanFact, Prompt, PromptPlan
+from deployments.prompt_plan import NEWER, PlanFact, Prompt, PromptPlan
 from longlive.switch import Blend, Clear, Keep, Recache, SwitchMode
 
 EMBEDDINGS = torch.zeros(1, 1, 1)
@@ -149,46 +151,93 @@ def test_a_mode_is_one_of_the_engines(mode: Mode, seconds: float | None, expecte
     assert Prompt(wish, EMBEDDINGS).mode(fps=16) == expected
 
 
-def test_whatever_happens_each_prompt_has_one_end_and_no_two_share_a_chunk() -> None:
-    rng = random.Random(0)
-    for _ in range(200):
-        plan = PromptPlan(16)
-        ends: dict[str, str] = {}
-        names: list[str] = []
-
-        def note(facts: Sequence[PlanFact], ends: dict[str, str] = ends) -> None:
-            for fact in facts:
-                if not isinstance(fact, PromptScheduled):
-                    assert fact.prompt_id not in ends
-                    ends[fact.prompt_id] = fact.type
-
-        for chunk in range(30):
-            for _ in range(rng.randrange(3)):
-                names.append(f"p{len(names)}")
-                at_frame = rng.choice([None, 12 * rng.randrange(25)])
-                note(plan.add(asked(names[-1], at_frame), chunk))
-                if rng.random() < 0.7:
-                    note(plan.read(names[-1], EMBEDDINGS))
-            if names and rng.random() < 0.2:
-                note(plan.cancel(rng.choice(names)))
-            for late in plan.unread(chunk - 1 + rng.randrange(3)):
-                note(plan.read(late.prompt_id, EMBEDDINGS))
-            prompt, facts = plan.begin(chunk)
-            note(facts)
-            if prompt is not None:
-                assert prompt.asked.prompt_id not in ends
-                ends[prompt.asked.prompt_id] = "applied"
-        waiting = {each for each in names if plan.cancel(each)}
-        assert waiting | ends.keys() == set(names)
-        assert not waiting & ends.keys()
-
-
 def loose(prompt_id: str, at_frame: int | None = None) -> PromptRequested:
     return asked(prompt_id, at_frame).model_copy(update={"expand": True})
 
 
-def expanded(prompt_id: str, prompt: str, mode: Mode = "recache") -> PromptExpanded:
-    return PromptExpanded(prompt_id=prompt_id, prompt=prompt, added=prompt_id, source="rules", ms=1, mode=mode)
+def expand(plan: PromptPlan, prompt_id: str, prompt: str, mode: Mode = "recache") -> list[PlanFact]:
+    """Have it built on what is there by then."""
+    context = plan.context(prompt_id)
+    assert context is not None
+    said = {"prompt_id": prompt_id, "prompt": prompt, "added": prompt_id, "source": "rules", "ms": 1, "mode": mode}
+    expanded = PromptExpanded(**said, built_on=context.key)
+    assert plan.expand(expanded) == [expanded]
+    return [expanded]
+
+
+class _Life:
+    """A plan whose prompts come, are worded, read, taken back and late as the dice fall; notes the end of each."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self.plan = PromptPlan(16, "scene")
+        self.names: list[str] = []
+        self.ends: dict[str, str] = {}
+        self.shown = Context("scene")
+
+    def chunk(self, number: int) -> None:
+        dice = self._dice
+        for _ in range(dice.randrange(3)):
+            self._ask(number)
+        if self.names and dice.random() < 0.2:
+            self._note(self.plan.cancel(dice.choice(self.names)))
+        if dice.random() < 0.05:
+            self.shown = Context(f"back to {number}", ("older",))
+            self.plan.go_on_from(self.shown)
+        for late in self.plan.unread(number - 1 + dice.randrange(4)):
+            self._word_and_read(late)
+        prompt, facts = self.plan.begin(number)
+        self._note(facts)
+        if prompt is not None:
+            self._end(prompt.asked.prompt_id, "applied")
+            self._check(prompt)
+            self.shown = Context(prompt.asked.text, prompt.changes)
+
+    def _ask(self, number: int) -> None:
+        at_frame = self._dice.choice([None, 12 * self._dice.randrange(25)])
+        make = self._dice.choice([asked, loose])
+        self.names.append(f"{make.__name__}{len(self.names)}")
+        self._note(self.plan.add(make(self.names[-1], at_frame), number))
+        if make is asked and self._dice.random() < 0.7:
+            self._note(self.plan.read(self.names[-1], EMBEDDINGS))
+
+    def _word_and_read(self, late: PromptRequested) -> None:
+        plan, name = self.plan, late.prompt_id
+        if late.expand and plan.wording(name) is None and (context := plan.context(name)) is not None:
+            cut = self._dice.random() < 0.2
+            self._note(expand(plan, name, f"{context.scene}, {name}", "cut" if cut else "recache"))
+        if plan.wording(name) is not None and self._dice.random() < 0.8:
+            self._note(plan.read(name, EMBEDDINGS))
+
+    def _check(self, prompt: Prompt) -> None:
+        wording, name = prompt.asked, prompt.asked.prompt_id
+        if not wording.expand:
+            assert (wording.text, prompt.changes) == (name, ())
+            return
+        assert wording.text == f"{self.shown.scene}, {name}", "it is built on what the video shows, and nothing else"
+        assert prompt.changes == (() if wording.mode == "cut" else self.shown.changes) + (name,)
+
+    def _note(self, facts: Sequence[PlanFact]) -> None:
+        for fact in facts:
+            if isinstance(fact, PromptRefused | PromptCancelled):
+                self._end(fact.prompt_id, fact.type)
+
+    def _end(self, name: str, end: str) -> None:
+        assert name not in self.ends
+        self.ends[name] = end
+
+
+def test_whatever_happens_each_prompt_has_one_end_and_builds_on_what_the_video_shows() -> None:
+    ends: Counter[str] = Counter()
+    for seed in range(300):
+        life = _Life(seed)
+        for chunk in range(30):
+            life.chunk(chunk)
+        waiting = {each for each in life.names if life.plan.cancel(each)}
+        assert waiting | life.ends.keys() == set(life.names)
+        assert not waiting & life.ends.keys()
+        ends.update(f"{name.rstrip('0123456789')} {end}" for name, end in life.ends.items())
+    assert len(ends) == 6, f"of either kind some are applied, refused and cancelled: {ends}"
 
 
 def chunks_of(plan: PromptPlan, first: int, last: int) -> dict[int, str]:
@@ -201,7 +250,7 @@ def test_a_loose_prompt_changes_what_is_in_force_and_takes_hold_as_it_was_expand
     plan = PromptPlan(16, "a dog")
     plan.add(loose("rain"), 2)
     assert (plan.wording("rain"), plan.context("rain")) == (None, Context("a dog"))
-    assert plan.expand(expanded("rain", "a wet dog", "cut")) == [expanded("rain", "a wet dog", "cut")]
+    expand(plan, "rain", "a wet dog", "cut")
     plan.read("rain", EMBEDDINGS)
     prompt, _ = plan.begin(2)
     assert prompt is not None
@@ -212,11 +261,11 @@ def test_loose_prompts_queue_and_each_builds_on_the_one_before() -> None:
     plan = PromptPlan(16, "a dog")
     assert plan.add(loose("rain"), 2) == plan.add(loose("night"), 2) == plan.add(loose("hat"), 2) == []
     assert plan.context("night") is None, "nobody knows yet what it is to change"
-    plan.expand(expanded("rain", "a wet dog"))
+    expand(plan, "rain", "a wet dog")
     assert plan.context("night") == Context("a wet dog", ("rain",))
-    plan.expand(expanded("night", "a wet dog at night"))
+    expand(plan, "night", "a wet dog at night")
     assert plan.context("hat") == Context("a wet dog at night", ("rain", "night"))
-    plan.expand(expanded("hat", "a wet dog in a hat at night"))
+    expand(plan, "hat", "a wet dog in a hat at night")
     for prompt_id in ("rain", "night", "hat"):
         plan.read(prompt_id, EMBEDDINGS)
     assert chunks_of(plan, 2, 6) == {2: "a wet dog", 3: "a wet dog at night", 4: "a wet dog in a hat at night"}
@@ -228,7 +277,7 @@ def test_a_loose_prompt_that_is_late_does_not_let_the_next_one_pass() -> None:
     plan.add(loose("night"), 2)
     assert chunks_of(plan, 2, 5) == {}
     for prompt_id in ("rain", "night"):
-        plan.expand(expanded(prompt_id, prompt_id))
+        expand(plan, prompt_id, prompt_id)
         plan.read(prompt_id, EMBEDDINGS)
     assert chunks_of(plan, 5, 8) == {5: "rain", 6: "night"}
 
@@ -239,7 +288,7 @@ def test_what_was_said_of_a_loose_prompt_is_said_anew_where_it_makes_room() -> N
     plan.add(loose("rain"), 2)
     assert plan.begin(2) == (None, [scheduled("later", 4)]), "rain is late, and still comes first"
     for prompt_id in ("rain", "later"):
-        plan.expand(expanded(prompt_id, prompt_id))
+        expand(plan, prompt_id, prompt_id)
         plan.read(prompt_id, EMBEDDINGS)
     assert chunks_of(plan, 3, 5) == {3: "rain", 4: "later"}
 
@@ -265,12 +314,12 @@ def test_what_was_built_on_a_cancelled_prompt_is_expanded_anew() -> None:
     plan = PromptPlan(16, "a dog")
     for prompt_id in ("rain", "night"):
         plan.add(loose(prompt_id), 2)
-        plan.expand(expanded(prompt_id, prompt_id))
+        expand(plan, prompt_id, prompt_id)
         plan.read(prompt_id, EMBEDDINGS)
     plan.cancel("rain")
     assert (plan.wording("night"), plan.context("night")) == (None, Context("a dog"))
     assert [each.prompt_id for each in plan.unread(3)] == ["night"]
-    plan.expand(expanded("night", "a dog at night"))
+    expand(plan, "night", "a dog at night")
     plan.read("night", EMBEDDINGS)
     assert chunks_of(plan, 2, 5) == {3: "a dog at night"}
 
@@ -278,14 +327,15 @@ def test_what_was_built_on_a_cancelled_prompt_is_expanded_anew() -> None:
 def test_what_waits_is_built_on_what_the_video_goes_back_to() -> None:
     plan = PromptPlan(16, "a dog")
     plan.add(loose("rain"), 2)
-    plan.expand(expanded("rain", "a wet dog"))
+    expand(plan, "rain", "a wet dog")
     plan.go_on_from(Context("a cat"))
     assert (plan.wording("rain"), plan.context("rain")) == (None, Context("a cat"))
 
 
 def test_what_does_not_wait_is_not_expanded() -> None:
     plan = PromptPlan(16, "a dog")
-    assert (plan.expand(expanded("rain", "a wet dog")), plan.context("rain")) == ([], None)
+    gone = PromptExpanded(prompt_id="rain", prompt="a wet dog", added="rain", source="rules", ms=1)
+    assert (plan.expand(gone), plan.context("rain")) == ([], None)
 
 
 def test_loose_prompts_go_past_a_whole_one_that_has_a_time_of_its_own() -> None:
@@ -294,7 +344,7 @@ def test_loose_prompts_go_past_a_whole_one_that_has_a_time_of_its_own() -> None:
     for prompt_id in ("rain", "night"):
         assert plan.add(loose(prompt_id), 2) == []
     for prompt_id in ("rain", "night"):
-        plan.expand(expanded(prompt_id, prompt_id))
+        expand(plan, prompt_id, prompt_id)
     for prompt_id in ("rain", "finale", "night"):
         plan.read(prompt_id, EMBEDDINGS)
     assert chunks_of(plan, 2, 6) == {2: "rain", 3: "finale", 4: "night"}
@@ -317,12 +367,23 @@ def test_a_loose_prompt_that_is_late_goes_past_a_whole_one_that_has_a_time_of_it
 def test_what_comes_before_an_expanded_prompt_has_it_expanded_anew(before: PromptRequested, context: Context) -> None:
     plan = PromptPlan(16, "a dog")
     plan.add(loose("night", 57), 2)
-    plan.expand(expanded("night", "a dog at night"))
+    expand(plan, "night", "a dog at night")
     plan.read("night", EMBEDDINGS)
     plan.add(before, 2)
-    assert plan.wording("night") is None
-    plan.expand(expanded("rain", "a wet dog"))
-    assert plan.context("night") == context
+    if before.expand:
+        expand(plan, "rain", "a wet dog")
+    assert (plan.wording("night"), plan.context("night")) == (None, context)
+
+
+def test_what_was_made_of_a_prompt_holds_where_it_is_built_on_the_same_after_all() -> None:
+    plan = PromptPlan(16, "a dog")
+    plan.add(loose("night", 57), 2)
+    expand(plan, "night", "a dog at night")
+    plan.add(loose("rain"), 2)
+    plan.refuse("rain", "nobody makes anything of it")
+    wording = plan.wording("night")
+    assert wording is not None
+    assert wording.text == "a dog at night"
 
 
 def test_a_whole_prompt_that_is_late_makes_loose_ones_wait() -> None:
@@ -332,6 +393,6 @@ def test_a_whole_prompt_that_is_late_makes_loose_ones_wait() -> None:
     assert plan.begin(2)[0] is None
     plan.read("a cat", EMBEDDINGS)
     assert plan.context("rain") == Context("a cat")
-    plan.expand(expanded("rain", "a wet cat"))
+    expand(plan, "rain", "a wet cat")
     plan.read("rain", EMBEDDINGS)
     assert chunks_of(plan, 3, 5) == {3: "a cat", 4: "a wet cat"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deployments.calls import PartDown
+from deployments.context import Context
 from deployments.entries import Mode, PromptRequested
-from deployments.prompt_plan import Context
 from deployments.prompt_writer import AWAY, REWORDED, PromptWriter
 from prompt_agent.expansion import Expansion, Refused, Unwanted
 from prompt_agent.safety import WordList

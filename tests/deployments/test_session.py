@@ -38,7 +38,14 @@ CREATED = SessionCreated(id="5-0", at=5, prompt="a fox", seed=1, model="tiny", w
 PAUSED = SessionPaused(id="12-0", chunk=2, frame=21, media_seconds=1.3125, snapshot="s/snapshots/1-2")
 RESUMED = SessionResumed(id="13-0", chunk=2, frame=21, media_seconds=1.3125)
 APPLIED = PromptApplied(
-    id="8-0", prompt_id="p", text="it rains", chunk=2, frame=21, media_seconds=1.3125, latency_ms=700
+    id="8-0",
+    prompt_id="p",
+    text="it rains",
+    chunk=2,
+    frame=21,
+    media_seconds=1.3125,
+    latency_ms=700,
+    changes=("rain",),
 )
 
 
@@ -76,6 +83,7 @@ def test_the_fold_of_a_whole_life() -> None:
     )
     assert (paused.status, paused.snapshot) == (SessionState.paused, "s/snapshots/1-2")
     assert (paused.slack_ms, paused.generated_ms, paused.record) == (0, 90, False)
+    assert (paused.prompt, paused.changes) == ("it rains", ("rain",))
     ended = fold(paused, [RESUMED, EndRequested(id="14-0"), SessionEnded(id="15-0", reason="requested")])
     assert ended.status is SessionState.ended
     assert (ended.prompt, ended.reason, ended.stalls) == ("it rains", "requested", 1)
@@ -128,7 +136,7 @@ def test_random_lives_only_take_steps_of_the_table() -> None:
 
 def test_entries_are_told_apart_by_type_and_unknown_fields_are_refused() -> None:
     assert ENTRY.validate_python({"type": "stalled", "chunk": 3, "gap_ms": 9}) == Stalled(chunk=3, gap_ms=9)
-    assert ENTRY.validate_json(APPLIED.model_dump_json()) == APPLIED
+    assert ENTRY.validate_json(RESUMED.model_dump_json()) == RESUMED
     for bad in ({"type": "stalled", "chunk": 3, "gap_ms": 9, "more": 1}, {"type": "nap"}):
         with pytest.raises(ValueError, match=r"more|nap"):
             ENTRY.validate_python(bad)

@@ -73,7 +73,14 @@ async def past(http: httpx.AsyncClient, parts: Parts) -> Past:
     past = Past(parts, http, created)
     await parts.make(past.sid, 5)
     applied = PromptApplied(
-        prompt_id="p", text="rain", mode="blend", chunk=4, frame=chunk_first_frame(4), media_seconds=5.6, latency_ms=1
+        prompt_id="p",
+        text="rain",
+        mode="blend",
+        chunk=4,
+        frame=chunk_first_frame(4),
+        media_seconds=5.6,
+        latency_ms=1,
+        changes=("rain",),
     )
     asked = PromptRequested(prompt_id="p", text="rain", mode="blend", blend_seconds=3.0)
     await parts.store.timeline.append_command(past.sid, asked)
@@ -140,9 +147,10 @@ async def test_a_fork_goes_on_from_now(past: Past) -> None:
     assert await past.parts.history.chunks(said["id"]) == [6]
     assert steps_of(await past.entries(said["id"])) == (
         BeginStep(text="a ball", seed=7),
-        PromptStep(chunk=4, text="rain", mode="blend", blend_seconds=3.0),
-        RestoreStep(chunk=6, restored_chunk=6, text="rain"),
+        PromptStep(chunk=4, text="rain", mode="blend", blend_seconds=3.0, changes=("rain",)),
+        RestoreStep(chunk=6, restored_chunk=6, text="rain", changes=("rain",)),
     )
+    assert (await past.parts.store.timeline.session(said["id"])).changes == ("rain",)
     assert said["control_token"] != past.created.json()["control_token"]
     await past.parts.make(said["id"], 1)
     view = (await past.http.get(f"{SESSIONS}/{said['id']}")).json()
@@ -180,7 +188,9 @@ async def test_a_paused_video_whose_history_is_gone_goes_on_from_what_its_pause_
     found = await parts.history.newest(answer.json()["id"], 6)
     assert found is not None
     assert (found.chunk, found.snapshot.pack()) == (6, snapshot(6).pack())
-    assert steps_of([await past.created_of(answer)])[-1] == RestoreStep(chunk=6, restored_chunk=6, text="rain")
+    assert steps_of([await past.created_of(answer)])[-1] == RestoreStep(
+        chunk=6, restored_chunk=6, text="rain", changes=("rain",)
+    )
     told = check(await past.post("fork", {"at": {"frame": 40}}), 409, "forgotten")
     assert f"{chunk_first_frame(6) / 8:g} s" in told
     await snapshots.forget(path)
@@ -220,8 +230,8 @@ async def test_a_fork_of_a_fork_shares_both_pasts(past: Past) -> None:
     assert f"{chunk_first_frame(5) / 8:g} s" in told
     grandchild = await past.created_of(await child.post("fork"))
     assert steps_of([grandchild])[-2:] == (
-        RestoreStep(chunk=5, restored_chunk=5, text="rain", seed=8),
-        RestoreStep(chunk=7, restored_chunk=7, text="rain"),
+        RestoreStep(chunk=5, restored_chunk=5, text="rain", seed=8, changes=("rain",)),
+        RestoreStep(chunk=7, restored_chunk=7, text="rain", changes=("rain",)),
     )
     assert grandchild.seed == 8
 

@@ -1,0 +1,36 @@
+"""What a video shows where a prompt takes hold, and what was changed of it before. Plain data."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from deployments.entries import PromptExpanded, PromptRequested
+
+MOST_CHANGES = 20
+"""What was changed before is in the scene; it is only for repetitions and contradictions."""
+RAW = "raw"
+"""Source of a prompt that is the text as it was."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """`scene` is the prompt in force; `changes` are what prompts have changed of it since it was a scene of its own,
+    oldest first, at most MOST_CHANGES."""
+
+    scene: str
+    changes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Two contexts have the same one only where they are equal."""
+        return hashlib.blake2b(repr((self.scene, self.changes)).encode(), digest_size=12).hexdigest()
+
+    def after(self, wording: PromptRequested, expanded: PromptExpanded | None) -> Context:
+        """With a prompt in force as the video shows it; None: nothing was made of it. A whole prompt is a scene of its
+        own, and a cut leads to one."""
+        if expanded is None or expanded.source == RAW:
+            return Context(wording.text)
+        before = () if expanded.mode == "cut" else self.changes
+        added = (expanded.added,) if expanded.added else ()
+        return Context(wording.text, (*before, *added)[-MOST_CHANGES:])
