@@ -34,6 +34,7 @@ PARTS = ("TextEncoder", "PromptExpander", "VideoEncoder", "Exporter", "Generator
 """The deployments, in the order in which they are updated."""
 
 _COUNTS = ("generators", "min_generators", "max_generators", "ingresses", "video_encoders")
+_OF_THE_PROMPT_AGENT = ("llm", "llm_python", "llm_url", "llm_model", "llm_key", "llm_dialect", "prompt_profile")
 _CPUS = 0.01  # replicas share the cores; what one may do is decided by its slots
 _ROUTING: dict[str, Any] = {
     "request_router_class": PinRouter,
@@ -125,10 +126,11 @@ def _generators(settings: Settings, running: int | None) -> dict[str, Any]:
     return {"autoscaling_config": scaling, "request_router_config": routing}
 
 
-def _version(settings: Settings) -> str:
-    """Changes with what a replica is given, but not with how many there are, which Serve changes in place."""
-    given = settings.model_dump_json(exclude={"operator_token", *_COUNTS})
-    if settings.llm_key is not None:  # which a dump hides
+def _version(part: str, settings: Settings) -> str:
+    """Changes with what a part's replica uses, but not with how many there are, which Serve changes in place."""
+    writes = part == PromptExpander.__name__
+    given = settings.model_dump_json(exclude={"operator_token", *_COUNTS, *(() if writes else _OF_THE_PROMPT_AGENT)})
+    if writes and settings.llm_key is not None:  # which a dump hides
         given += settings.llm_key.get_secret_value()
     return hashlib.sha256(given.encode()).hexdigest()[:16]
 
@@ -144,5 +146,5 @@ def _deployment(cls: type, parts: Mapping[str, Settings], **options: Any) -> ser
     }
     deployment: serve.Deployment = serve.deployment(**common | options)(cls)
     # Serve has no option for it any more, and would replace every replica at each `serve.run`.
-    deployment._version = _version(parts[deployment.name])
+    deployment._version = _version(deployment.name, parts[deployment.name])
     return deployment

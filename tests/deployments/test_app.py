@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from deployments.app import _deployment, _generators, _version
 from deployments.autoscaling import Autoscaling
@@ -34,8 +35,21 @@ def test_a_range_of_generators_is_scaled_and_an_update_keeps_those_that_run(runn
 
 def test_a_replica_is_replaced_for_other_settings_and_not_for_another_number_of_them() -> None:
     settings = Settings(generators=2)
-    assert _version(settings) == _version(settings.model_copy(update={"generators": 3, "ingresses": 2}))
-    assert _version(settings) != _version(settings.model_copy(update={"snapshot_mib": 65}))
+
+    def version(**changes: object) -> str:
+        return _version("VideoEncoder", settings.model_copy(update=changes))
+
+    assert version() == version(generators=3, ingresses=2)
+    assert version() != version(snapshot_mib=65)
     deployment = _deployment(VideoEncoder, {"VideoEncoder": settings})
-    assert deployment._version == _version(settings)
-    assert deployment.options(num_replicas=2)._version == _version(settings), "Serve keeps it"
+    assert deployment._version == version()
+    assert deployment.options(num_replicas=2)._version == version(), "Serve keeps it"
+
+
+def test_another_language_model_replaces_nobody_but_who_asks_it() -> None:
+    plain = Settings()
+    server = {"llm_url": "http://127.0.0.1:1/v1", "llm_model": "m"}
+    keys = [SecretStr("one"), SecretStr("two")]
+    asked = [plain, *(plain.model_copy(update=server | {"llm_key": key}) for key in keys)]
+    assert len({_version("PromptExpander", settings) for settings in asked}) == 3
+    assert len({_version("Generator", settings) for settings in asked}) == 1
