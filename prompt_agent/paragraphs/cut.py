@@ -8,11 +8,13 @@ from dataclasses import replace
 from prompt_agent.expansion import NotUnderstood
 from prompt_agent.language import is_english
 from prompt_agent.paragraphs.change import Edit
-from prompt_agent.paragraphs.english import is_known, lemmas, sentence, tags, tokens_of
+from prompt_agent.paragraphs.english import is_known, lemmas, sentence, tokens_of
 from prompt_agent.paragraphs.lexicon import State, lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import small, with_article
-from prompt_agent.paragraphs.request import plain_request
-from prompt_agent.paragraphs.scene import Scene, has_verb, kind_of, mentions, parse_scene
+from prompt_agent.paragraphs.plain_request import plain_request
+from prompt_agent.paragraphs.scene import Scene, has_verb, mentions, parse_scene
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.paragraphs.wording import says
 from prompt_agent.profile import ParagraphProfile
 from prompt_agent.validation import words_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prompt_agent.paragraphs.change import Change, Edit, Kind
-from prompt_agent.paragraphs.changes import acts, additions, camera, looks, places, removal, states
+from prompt_agent.paragraphs.kinds import acts, additions, camera, looks, places, removal, states, swaps
 from prompt_agent.paragraphs.scene import Scene
 
 _EDITS: dict[Kind, Callable[[Scene, Change], Edit]] = {
@@ -14,7 +14,7 @@ _EDITS: dict[Kind, Callable[[Scene, Change], Edit]] = {
     Kind.style: states.edit_style,
     Kind.camera: camera.edit,
     Kind.remove: removal.edit,
-    Kind.swap: looks.edit_swap,
+    Kind.swap: swaps.edit,
     Kind.look: looks.edit,
     Kind.place: places.edit,
     Kind.add: additions.edit,

@@ -11,6 +11,7 @@ from prompt_agent.paragraphs.change import Kind
 from prompt_agent.paragraphs.cut import cut_to
 from prompt_agent.paragraphs.edits import edit
 from prompt_agent.paragraphs.english import lemmas, warm_up
+from prompt_agent.paragraphs.history import brought_forward
 from prompt_agent.paragraphs.judgement import judge
 from prompt_agent.paragraphs.layout import lay_out
 from prompt_agent.paragraphs.lexicon import State
@@ -42,7 +43,7 @@ class ParagraphForm:
 
     def write(self, ask: Ask) -> Draft:
         """By rules, the same each time. Raises NotUnderstood for a request that they make nothing of."""
-        scene = self._parsed(ask.scene)
+        scene = brought_forward(self._parsed(ask.scene), ask.history, ask.request)
         made = (
             cut_to(ask.request, scene, self._profile)
             if ask.cut

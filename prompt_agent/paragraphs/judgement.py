@@ -6,12 +6,12 @@ import re
 
 from prompt_agent.expansion import Ask, Draft, NotUnderstood
 from prompt_agent.paragraphs.change import Change, Kind
-from prompt_agent.paragraphs.changes.states import wordings_of
 from prompt_agent.paragraphs.english import CLOSED, lemmas
+from prompt_agent.paragraphs.kinds.states import wordings_of
 from prompt_agent.paragraphs.lexicon import State, lexicon
 from prompt_agent.paragraphs.phrases import bare, head_of
+from prompt_agent.paragraphs.plain_request import plain_request
 from prompt_agent.paragraphs.reading import parse_change
-from prompt_agent.paragraphs.request import plain_request
 from prompt_agent.paragraphs.scene import Scene, lemmas_in, nouns_of, parse_scene
 from prompt_agent.paragraphs.wording import says
 from prompt_agent.profile import ParagraphProfile

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-from prompt_agent.paragraphs.english import CLOSED, lemmas, sentence, tags, tokens_of
+from prompt_agent.paragraphs.english import CLOSED, lemmas, sentence, tokens_of
 from prompt_agent.paragraphs.lexicon import lexicon
-from prompt_agent.paragraphs.scene import Scene, Subject, mentions
+from prompt_agent.paragraphs.parts_of_speech import tags
+from prompt_agent.paragraphs.phrases import pronoun_of
+from prompt_agent.paragraphs.scene import Scene, mentions
+from prompt_agent.paragraphs.subject import Subject, find_subject
 from prompt_agent.profile import ParagraphProfile
 from prompt_agent.validation import words_of
 
@@ -47,6 +50,7 @@ def lay_out(
     _without_repetition(lines, tail, scene)
     room = profile.max_words - len(tail.split())
     _shorten(lines, room, scene, history)
+    _by_pronoun(lines, scene)
     at = 1 + len(news)
     for effect in effects:
         if all(line.text != effect for line in lines) and _count(lines) + len(effect.split()) <= room:
@@ -116,7 +120,11 @@ def _worth(text: str, scene: Scene, history: Sequence[str]) -> float:
         if content and mentions(text, content):
             worth += 50 + age
             break
-    if mentions(text, words["style_words"]):
+    if mentions(text, words["style_names"]):
+        worth += _STYLE
+    elif mentions(text, _MOODS):
+        worth += _MOOD
+    elif mentions(text, words["style_words"]):
         worth += 6
     if mentions(text, words["outdoor"] | words["indoor"]):
         worth += 4
@@ -125,6 +133,10 @@ def _worth(text: str, scene: Scene, history: Sequence[str]) -> float:
     if set(words_of(text)) & words["light_words"]:
         worth += 1
     return worth + 0.5 * sum(tag == "N" for tag in tags(tokens_of(text)))
+
+
+_STYLE, _MOOD = 100.0, 80.0  # above what the history adds: no row of changes may cost a scene its style or its mood
+_MOODS = frozenset({"mood", "atmosphere", "energy", "feeling", "feel", "tone"})
 
 
 def _shorten(lines: list[_Line], room: int, scene: Scene, history: Sequence[str]) -> None:
@@ -203,6 +215,22 @@ def _repeats(words: Sequence[str]) -> bool:
 
 
 _RUN = 5  # so many words in a row twice are a repetition, as `validation` has it
+
+
+def _by_pronoun(lines: Sequence[_Line], scene: Scene) -> None:
+    """A sentence about the subject says a pronoun, where nobody else was spoken of since the subject was."""
+    subject, pronoun = scene.subject, pronoun_of(scene)
+    if not subject or not pronoun:
+        return
+    clear = True
+    for line in lines[1:]:
+        named = line.text.lower().startswith(f"{subject.reference.lower()} ")
+        if named and clear:
+            line.text = pronoun + line.text[len(subject.reference) :]
+        if named or (line.text.startswith(f"{pronoun} ") and not line.text.startswith("It is ")):
+            clear = True
+        elif pronoun in ("It", "They") or ((other := find_subject(line.text)) and other.kind in ("person", "animal")):
+            clear = False
 
 
 def _with_pronoun(text: str, subject: Subject | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache, cached_property
 from importlib import resources
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -68,6 +69,7 @@ class Lexicon(_Entry):
     frames: tuple[str, ...]
     inside: dict[str, frozenset[str]]
     appearing: dict[str, str]
+    outcomes: dict[str, str]
     synonyms: dict[str, tuple[str, ...]]
     scrub: dict[str, str]
     spelling: dict[str, str]
@@ -122,7 +124,7 @@ def lexicon() -> Lexicon:
     data = tomllib.loads(_read("lexicon.toml"))
     frames = data["words"].pop("frames")
     return Lexicon(
-        states={state["name"]: State(**state) for state in data["state"]},
+        states={state["name"]: State(**_with_gray(state)) for state in data["state"]},
         camera=tuple(CameraWording(**each) for each in data["camera"]),
         camera_classes=data["camera_classes"],
         grammar=data["grammar"],
@@ -130,6 +132,7 @@ def lexicon() -> Lexicon:
         frames=tuple(sorted(frames, key=len, reverse=True)),
         inside=data["inside"],
         appearing=data["appearing"],
+        outcomes=data["outcomes"],
         synonyms=data["synonyms"],
         scrub=data["scrub"],
         spelling=data["spelling"],
@@ -137,6 +140,17 @@ def lexicon() -> Lexicon:
         details=data["details"],
         padding=tomllib.loads(_read("padding.toml")),
     )
+
+
+def _with_gray(state: dict[str, Any]) -> dict[str, Any]:
+    """A state that is found in American spelling as well."""
+    both = dict(state)
+    for name in ("phrases", "lights", "skies", "others"):
+        terms = state.get(name, [])
+        both[name] = [*terms, *(term.replace("grey", "gray") for term in terms if "grey" in term)]
+    instead = state.get("instead", {})
+    both["instead"] = instead | {old.replace("grey", "gray"): new for old, new in instead.items() if "grey" in old}
+    return both
 
 
 def _read(name: str) -> str:

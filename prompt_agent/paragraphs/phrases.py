@@ -12,12 +12,13 @@ from prompt_agent.paragraphs.english import (
     join,
     lemmas,
     readings,
-    tags,
     tokens_of,
     verb_of,
 )
 from prompt_agent.paragraphs.lexicon import lexicon
-from prompt_agent.paragraphs.scene import Scene, kind_of
+from prompt_agent.paragraphs.parts_of_speech import tags
+from prompt_agent.paragraphs.scene import Scene
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.validation import words_of
 
 PRONOUN = r"(?:it|him|her|them|he|she|they|himself|herself|itself|themselves)"
@@ -119,6 +120,16 @@ def possessive(scene: Scene) -> str:
     if subject.head in families["men"] or words & {"he", "his"}:
         return "his"
     return "its" if subject.kind in ("animal", "thing") else "their"
+
+
+def pronoun_of(scene: Scene) -> str:
+    """For the scene's subject at the start of a sentence: He, She, It or They; empty where none is sure to fit."""
+    subject = scene.subject
+    if not subject or subject.kind == "place":
+        return ""
+    if subject.plural:
+        return "They"
+    return {"her": "She", "his": "He", "its": "It"}.get(possessive(scene), "")
 
 
 def is_place(phrase: str) -> bool:

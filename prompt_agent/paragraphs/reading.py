@@ -9,10 +9,11 @@ from functools import lru_cache
 
 from prompt_agent.expansion import NotUnderstood
 from prompt_agent.paragraphs.change import Change, Kind
-from prompt_agent.paragraphs.changes import acts, additions, camera, looks, places, removal, states
-from prompt_agent.paragraphs.english import tags, tokens_of
+from prompt_agent.paragraphs.english import tokens_of
+from prompt_agent.paragraphs.kinds import acts, additions, camera, looks, places, removal, states, swaps
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import INDEFINITE, is_place
-from prompt_agent.paragraphs.request import NOT_ENGLISH, check_english, plain_request
+from prompt_agent.paragraphs.plain_request import NOT_ENGLISH, check_english, plain_request
 from prompt_agent.paragraphs.scene import Scene, lemmas_in
 from prompt_agent.validation import words_of
 
@@ -24,7 +25,7 @@ _READERS: tuple[Callable[[str, list[str], Scene], Change | None], ...] = (
     removal.read,
     places.read,
     looks.read_recolour,
-    looks.read_swap,
+    swaps.read,
     states.read_style,
     additions.read_gift,
     looks.read,

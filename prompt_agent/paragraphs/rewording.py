@@ -5,20 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from prompt_agent.paragraphs.english import (
-    inflected,
-    is_plural,
-    join,
-    lemmas,
-    plural,
-    sentence,
-    tags,
-    tokens_of,
-    verb_of,
-)
+from prompt_agent.paragraphs.english import inflected, is_plural, join, lemmas, plural, sentence, tokens_of, verb_of
 from prompt_agent.paragraphs.lexicon import State, lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import agreeing
-from prompt_agent.paragraphs.scene import kind_of
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.paragraphs.surgery import Parsed, cut_one, segment
 from prompt_agent.paragraphs.wording import says
 

@@ -4,50 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from prompt_agent.paragraphs.english import (
-    AUXILIARIES,
-    CLOSED,
-    POSSESSIVES,
-    inflected,
-    is_plural,
-    join,
-    lemmas,
-    readings,
-    sentence,
-    tags,
-    tokens_of,
-)
+from prompt_agent.paragraphs.camera_keywords import keywords_in, without_keywords
+from prompt_agent.paragraphs.english import AUXILIARIES, POSSESSIVES, join, lemmas, readings, sentence, tokens_of
 from prompt_agent.paragraphs.lexicon import lexicon
-from prompt_agent.paragraphs.wording import spaced
+from prompt_agent.paragraphs.parts_of_speech import tags
+from prompt_agent.paragraphs.subject import Subject, find_subject, is_name
 from prompt_agent.validation import words_of
 
 _LONGEST_WORD = 30
 _LONGEST_TEXT = 4000  # characters that are read of a scene
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom a scene is about. `phrase`: without an article, as `old fisherman`. `kind`: person, animal, thing, place."""
-
-    phrase: str
-    head: str
-    plural: bool
-    proper: bool
-    kind: str
-
-    @property
-    def reference(self) -> str:
-        """As a later sentence names it: `the old fisherman`."""
-        words = self.phrase.split()
-        if "and" in words:
-            words = [word for word in words if word not in ("his", "her", "its", "their", "the")]
-        elif len(words) > 3:
-            words = words[-2:]  # a long name in every sentence is a repetition
-        return " ".join(words) if self.proper else f"the {' '.join(words)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +43,10 @@ def parse_scene(text: str, camera: tuple[str, ...], leaks: tuple[str, ...]) -> S
     """Any text as a scene. `camera` and `leaks` are the profile's. Text that no prompt may have is left out."""
     plain = scrubbed(cleaned(text[:_LONGEST_TEXT]), leaks)
     sentences = list(dict.fromkeys(map(_unrepeated, split_sentences(plain))))
-    sentences, tail = _without_tail(sentences, camera)
+    sentences, tail = without_keywords(sentences, camera)
     if not tail:
         # Keywords that a viewer's scene says in its middle stay there, and are said at the end as well.
-        tail = _keywords(plain, camera)
+        tail = keywords_in(plain, camera)
     sentences = list(dict.fromkeys(_shown(each, first=not place) for place, each in enumerate(sentences)))
     subject = find_subject(sentences[0]) if sentences else None
     if subject and subject.kind == "thing" and {"he", "she", "his", "him"} & set(words_of(" ".join(sentences[:2]))):
@@ -140,161 +109,15 @@ def _unrepeated(text: str) -> str:
     return text
 
 
-def _without_tail(sentences: list[str], camera: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    """The sentences before the camera keywords, and those, as they are said; two sentences may hold them."""
-    kept = list(sentences)
-    tail: tuple[str, ...] = ()
-    while kept and len(tail) < _MOST_KEYWORDS:
-        parts = [part.strip(" .!?") for part in re.split(r"[,;]", kept[-1])]
-        ending: list[str] = []
-        short = len(kept[-1].split()) <= _LONGEST_TAIL and is_camera(parts[0], camera)
-        while parts and (is_camera(parts[-1], camera) or (short and _names_camera(parts[-1]))):
-            ending.insert(0, parts.pop())
-        tail = (*(part[:1].lower() + part[1:] for part in ending if part), *tail)
-        if parts:
-            if ending:
-                kept[-1] = sentence(", ".join(parts))
-            break
-        kept.pop()
-    return kept, tuple(dict.fromkeys(tail))
-
-
-_MOST_KEYWORDS = 6
-_LONGEST_TAIL = 14
-_FEW = 6
-
-
-def _names_camera(part: str) -> bool:
-    """Whether a part beside camera keywords is about the camera too, in words of its own."""
-    words = set(words_of(part))
-    return bool(words & lexicon().words["camera_core"]) and len(part.split()) <= _FEW and not words & AUXILIARIES
-
-
-@lru_cache(2048)
-def is_camera(part: str, camera: tuple[str, ...]) -> bool:
-    """Whether a part between commas says nothing but the camera: a keyword, or how the camera follows somebody."""
-    words = words_of(part)
-    if not 0 < len(words) <= _LONGEST_KEYWORD:
-        return False
-    core = lexicon().words["camera_core"]
-    begins = [word for word in words[:3] if word not in ("the", "a", "an")]
-    if all(word in _camera_words(camera) or _says_how(word) for word in words):
-        return any(word in core for word in words) or any(spaced(phrase) in spaced(part) for phrase in camera)
-    carried = next((word for word in begins if word in ("camera", "drone", "gimbal", "steadicam")), "")
-    moves = lexicon().words["camera_moves"]
-    return bool(carried) and any(moves & lemmas(word) for word in words)
-
-
-_LONGEST_KEYWORD = 12
-
-
-def _says_how(word: str) -> bool:
-    """Whether a word only says how: `circular` in `slow circular pan`."""
-    known = readings(word)
-    return ("ADJ" in known and "NOUN" not in known) or (word.endswith("ly") and "ADV" in known)
-
-
-@lru_cache(8)
-def _camera_words(camera: tuple[str, ...]) -> frozenset[str]:
-    words = lexicon().words
-    moves = {form for verb in words["camera_moves"] for form in (verb, inflected(verb, "VBG"), inflected(verb, "VBZ"))}
-    return words["camera_helpers"] | words["camera_core"] | moves | {word for each in camera for word in words_of(each)}
-
-
-def _keywords(text: str, camera: tuple[str, ...]) -> tuple[str, ...]:
-    """The camera phrases that a text says, in their order; of two that overlap the longer one."""
-    left = spaced(text)
-    found: list[tuple[int, str]] = []
-    for phrase in sorted(camera, key=len, reverse=True):
-        words = spaced(phrase)
-        if (place := left.find(words)) >= 0:
-            found.append((place, phrase))
-            left = left.replace(words, " " + "_" * (len(words) - 2) + " ")
-    return tuple(phrase for _, phrase in sorted(found))
-
-
 def _shown(text: str, first: bool) -> str:
     """A first sentence without a verb becomes one: `The scene shows a dog.`"""
     tokens = tokens_of(text)
     if not first or len(tokens) > 8 or any(tag in "VGEXM" for tag in tags(tokens)[:-1]) or len(tokens) < 2:
         return text
     if tokens[0].lower() in ("the", "a", "an", "two", "three", "some", "many", "several") or len(tokens) <= 8:
-        start = tokens[0] if _is_name(tokens, 0) else tokens[0].lower()
+        start = tokens[0] if is_name(tokens, 0) else tokens[0].lower()
         return sentence(join(["The", "scene", "shows", start, *tokens[1:]]))
     return text
-
-
-def find_subject(text: str) -> Subject | None:
-    """Whom a sentence is about: the head of its first phrase that is no place, time or camera."""
-    tokens = _without_frame(tokens_of(text))
-    parts = tags(tokens)
-    start = 0
-    while start < len(tokens) and parts[start] == "P":  # "In a dark forest, a wolf"
-        mark = next((place for place in range(start, len(tokens)) if tokens[place] == ","), None)
-        if mark is not None:
-            start = mark + 1
-            continue
-        start = next((place for place in range(start + 2, len(tokens)) if parts[place] == "D"), len(tokens))
-    end = start
-    while end < len(tokens) and parts[end] in "DAN":
-        end += 1
-        if parts[end - 1] == "N" and end < len(tokens) and parts[end] in "DA":
-            break
-    while end > start and parts[end - 1] != "N":
-        end -= 1
-    if end <= start:
-        return None
-    words = [word for word, part in zip(tokens[start:end], parts[start:end], strict=True) if part != "D"]
-    if tokens[start].lower() in _COUNTS:
-        words.insert(0, tokens[start].lower())
-    head = words[-1]
-    proper = _is_name(tokens, end - 1) and parts[start] != "D"
-    words = words if proper else [word if word[0].isupper() and word.isupper() else word.lower() for word in words]
-    joined = end + 1 < len(tokens) and tokens[end] == "and" and parts[end + 1] in "DAN"
-    number = is_plural(head) and tokens[start].lower() not in ("a", "an", "this", "that")
-    if joined and not proper:
-        rest = end + 1
-        while rest < len(tokens) and parts[rest] in "DAN":
-            rest += 1
-        if rest < len(tokens) and parts[rest] not in "PM":
-            tail = [word if word not in ("a", "an") else "the" for word in tokens[end + 1 : rest]]
-            return Subject(" ".join([*words, "and", *tail]), head.lower(), True, False, kind_of(head))
-    return Subject(" ".join(words), head.lower(), number, proper, _kind(head, proper))
-
-
-def _kind(head: str, proper: bool) -> str:
-    """Who has a name is somebody, if it is no place."""
-    kind = kind_of(head)
-    if head.lower() in ("train", "spaceship", "subway", "tram", "ship", "elevator", "tent"):
-        return "thing"
-    return "person" if proper and kind == "thing" else kind
-
-
-_COUNTS = frozenset(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "several"])
-
-
-def _without_frame(tokens: list[str]) -> list[str]:
-    lowered = " ".join(tokens).lower()
-    for frame in lexicon().frames:
-        if lowered.startswith(frame + " "):
-            return tokens[len(tokens_of(frame)) :]
-    return tokens
-
-
-def _is_name(tokens: Sequence[str], place: int) -> bool:
-    word = tokens[place]
-    return word[:1].isupper() and word.lower() not in CLOSED and (place > 0 or not readings(word.lower()))
-
-
-@lru_cache(2048)
-def kind_of(noun: str) -> str:
-    """person, animal, place or thing."""
-    words = lexicon().words
-    forms = lemmas(noun.lower())
-    for kind, family in (("person", words["persons"]), ("animal", words["animals"])):
-        if forms & family:
-            return kind
-    return "place" if forms & (words["outdoor"] | words["indoor"] | words["place_names"]) else "thing"
 
 
 @lru_cache(256)

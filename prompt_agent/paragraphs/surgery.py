@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prompt_agent.paragraphs.english import (
-    inflected,
-    is_plural,
-    join,
-    sentence,
-    tags,
-    tokens_of,
-    verb_of,
-)
+from prompt_agent.paragraphs.english import inflected, is_plural, join, sentence, tokens_of, verb_of
 from prompt_agent.paragraphs.lexicon import lexicon
-from prompt_agent.paragraphs.scene import kind_of
+from prompt_agent.paragraphs.parts_of_speech import tags
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.validation import words_of
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import cache
 
 import pytest
 
@@ -13,7 +12,7 @@ from prompt_agent.captions.lexicon import Lexicon
 from prompt_agent.captions.reading import read_scene
 from prompt_agent.captions.sentence import caption
 from prompt_agent.expansion import Ask, NotUnderstood
-from prompt_agent.profile import CaptionProfile, load_profile
+from prompt_agent.profile import CaptionProfile
 
 DRY = {"colour": "red", "kind": "ball", "motion": "left", "place": "meadow", "time": "day", "weather": "clear"}
 WET = {"colour": "blue", "kind": "cube", "motion": "right", "place": "city", "time": "night", "weather": "rain"}
@@ -133,77 +132,70 @@ OF_THE_WET_SCENE = {
 }
 
 
-@cache
-def profile() -> CaptionProfile:
-    loaded = load_profile("tiny")
-    assert isinstance(loaded, CaptionProfile)
-    return loaded
-
-
-@cache
-def form() -> CaptionForm:
-    return CaptionForm(profile())
-
-
-@pytest.fixture(scope="module")
-def lexicon() -> Lexicon:
-    return Lexicon(profile())
-
-
 @pytest.mark.parametrize(
     ("before", "request_text", "changes"),
     [(DRY, *case) for case in OF_THE_DRY_SCENE.items()] + [(WET, *case) for case in OF_THE_WET_SCENE.items()],
 )
 def test_a_request_changes_what_it_names_and_nothing_else(
-    before: dict[str, str], request_text: str, changes: dict[str, str]
+    caption_profile: CaptionProfile,
+    caption_form: CaptionForm,
+    before: dict[str, str],
+    request_text: str,
+    changes: dict[str, str],
 ) -> None:
-    ask = Ask(caption(profile(), before), request_text)
-    draft = form().write(ask)
-    assert draft.prompt == caption(profile(), before | changes)
-    assert form().faults(draft, ask) == []
+    ask = Ask(caption(caption_profile, before), request_text)
+    draft = caption_form.write(ask)
+    assert draft.prompt == caption(caption_profile, before | changes)
+    assert caption_form.faults(draft, ask) == []
 
 
 @pytest.mark.parametrize("pattern", ["{}", "and now please make it {}!"])
-def test_every_wording_of_every_value_is_asked_for_from_every_other_value(pattern: str) -> None:
+def test_every_wording_of_every_value_is_asked_for_from_every_other_value(
+    caption_profile: CaptionProfile, caption_form: CaptionForm, pattern: str
+) -> None:
     asked = 0
-    for name, attribute in profile().attributes.items():
-        for value, wording in wordings(name):
+    for name, attribute in caption_profile.attributes.items():
+        for value, wording in wordings(caption_profile, name):
             for before in attribute.captions:
                 scene = DRY | {"motion": "hops", "place": "city", "time": "night", "weather": "rain", name: before}
-                ask = Ask(caption(profile(), scene), pattern.format(wording))
-                draft = form().write(ask)
-                assert draft.prompt == caption(profile(), scene | {name: value}), ask.request
-                assert form().faults(draft, ask) == []
+                ask = Ask(caption(caption_profile, scene), pattern.format(wording))
+                draft = caption_form.write(ask)
+                assert draft.prompt == caption(caption_profile, scene | {name: value}), ask.request
+                assert caption_form.faults(draft, ask) == []
                 assert draft.left_out == (), ask.request
                 asked += 1
     assert asked > 1000
 
 
-def wordings(name: str) -> list[tuple[str, str]]:
+def wordings(caption_profile: CaptionProfile, name: str) -> list[tuple[str, str]]:
     """Value and wording of each plain wording that has no other meaning."""
-    every = [each for other in profile().attributes.values() for words in other.words.values() for each in words]
+    every = [each for other in caption_profile.attributes.values() for words in other.words.values() for each in words]
     return [
         (value, wording.removesuffix(" ."))
-        for value, words in profile().attributes[name].words.items()
+        for value, words in caption_profile.attributes[name].words.items()
         for wording in words
         if every.count(wording) == 1
     ]
 
 
-def test_sunny_clears_the_sky_and_of_a_clear_night_it_makes_a_day() -> None:
-    night = caption(profile(), WET)
-    clear = form().write(Ask(night, "make it sunny")).prompt
-    assert clear == caption(profile(), WET | {"weather": "clear"})
-    assert form().write(Ask(clear, "make it sunny")).prompt == caption(
-        profile(), WET | {"weather": "clear", "time": "day"}
+def test_sunny_clears_the_sky_and_of_a_clear_night_it_makes_a_day(
+    caption_profile: CaptionProfile, caption_form: CaptionForm
+) -> None:
+    night = caption(caption_profile, WET)
+    clear = caption_form.write(Ask(night, "make it sunny")).prompt
+    assert clear == caption(caption_profile, WET | {"weather": "clear"})
+    assert caption_form.write(Ask(clear, "make it sunny")).prompt == caption(
+        caption_profile, WET | {"weather": "clear", "time": "day"}
     )
 
 
 @pytest.mark.parametrize("before", ["hops", "still"])
 @pytest.mark.parametrize("request_text", ["turn around", "move", "start moving"])
-def test_what_does_not_move_sideways_moves_left_when_it_is_told_to_move(before: str, request_text: str) -> None:
-    draft = form().write(Ask(caption(profile(), DRY | {"motion": before}), request_text))
-    assert draft.prompt == caption(profile(), DRY | {"motion": "left"})
+def test_what_does_not_move_sideways_moves_left_when_it_is_told_to_move(
+    caption_profile: CaptionProfile, caption_form: CaptionForm, before: str, request_text: str
+) -> None:
+    draft = caption_form.write(Ask(caption(caption_profile, DRY | {"motion": before}), request_text))
+    assert draft.prompt == caption(caption_profile, DRY | {"motion": "left"})
     assert draft.added == "it moves left"
 
 
@@ -231,28 +223,32 @@ def test_what_does_not_move_sideways_moves_left_when_it_is_told_to_move(before: 
     ],
 )
 def test_what_the_world_lacks_is_not_guessed_and_the_viewer_learns_what_it_has(
-    request_text: str, names: tuple[str, ...]
+    caption_profile: CaptionProfile, caption_form: CaptionForm, request_text: str, names: tuple[str, ...]
 ) -> None:
     with pytest.raises(NotUnderstood) as caught:
-        form().write(Ask(caption(profile(), DRY), request_text))
+        caption_form.write(Ask(caption(caption_profile, DRY), request_text))
     message = str(caught.value)
     assert [name for name in names if name not in message] == []
     assert "\n" not in message
 
 
-def test_every_value_that_the_profile_lacks_is_refused_by_name() -> None:
-    for attribute in profile().attributes.values():
+def test_every_value_that_the_profile_lacks_is_refused_by_name(
+    caption_profile: CaptionProfile, caption_form: CaptionForm
+) -> None:
+    for attribute in caption_profile.attributes.values():
         for wording in attribute.lacking:
             with pytest.raises(NotUnderstood, match=r"^There is no '"):
-                form().write(Ask(caption(profile(), DRY), wording))
+                caption_form.write(Ask(caption(caption_profile, DRY), wording))
 
 
 @pytest.mark.parametrize(
     "request_text", ["lass es regnen", "mach den Ball blau", "que llueva", "让它下雨", "la pelota rosa ahora"]
 )
-def test_a_request_in_another_language_is_told_that_english_is_understood(request_text: str) -> None:
+def test_a_request_in_another_language_is_told_that_english_is_understood(
+    caption_profile: CaptionProfile, caption_form: CaptionForm, request_text: str
+) -> None:
     with pytest.raises(NotUnderstood, match="Only English"):
-        form().write(Ask(caption(profile(), DRY), request_text))
+        caption_form.write(Ask(caption(caption_profile, DRY), request_text))
 
 
 @pytest.mark.parametrize(
@@ -267,8 +263,10 @@ def test_a_request_in_another_language_is_told_that_english_is_understood(reques
         ("let it snow please", ()),
     ],
 )
-def test_words_that_nothing_was_made_of_are_left_out_by_name(request_text: str, left_out: tuple[str, ...]) -> None:
-    assert form().write(Ask(caption(profile(), DRY), request_text)).left_out == left_out
+def test_words_that_nothing_was_made_of_are_left_out_by_name(
+    caption_profile: CaptionProfile, caption_form: CaptionForm, request_text: str, left_out: tuple[str, ...]
+) -> None:
+    assert caption_form.write(Ask(caption(caption_profile, DRY), request_text)).left_out == left_out
 
 
 @pytest.mark.parametrize(
@@ -282,11 +280,13 @@ def test_words_that_nothing_was_made_of_are_left_out_by_name(request_text: str, 
         ("", "night", "at night"),
     ],
 )
-def test_what_the_scene_never_said_stays_unsaid(scene: str, request_text: str, prompt: str) -> None:
+def test_what_the_scene_never_said_stays_unsaid(
+    caption_form: CaptionForm, scene: str, request_text: str, prompt: str
+) -> None:
     ask = Ask(scene, request_text)
-    draft = form().write(ask)
+    draft = caption_form.write(ask)
     assert draft.prompt == prompt
-    assert form().faults(draft, ask) == []
+    assert caption_form.faults(draft, ask) == []
 
 
 @pytest.mark.parametrize(
@@ -310,26 +310,32 @@ def test_what_the_scene_never_said_stays_unsaid(scene: str, request_text: str, p
         ),
     ],
 )
-def test_a_scene_is_read_in_loose_words(lexicon: Lexicon, text: str, scene: Scene) -> None:
-    assert read_scene(lexicon, text) == scene.values()
+def test_a_scene_is_read_in_loose_words(caption_lexicon: Lexicon, text: str, scene: Scene) -> None:
+    assert read_scene(caption_lexicon, text) == scene.values()
 
 
-def test_a_cut_takes_its_words_as_a_scene_and_keeps_what_they_do_not_say() -> None:
-    scene = caption(profile(), DRY)
-    assert form().write(Ask(scene, "the cube on the sea", cut=True)).prompt == caption(
-        profile(), DRY | {"kind": "cube", "place": "sea"}
+def test_a_cut_takes_its_words_as_a_scene_and_keeps_what_they_do_not_say(
+    caption_profile: CaptionProfile, caption_form: CaptionForm
+) -> None:
+    scene = caption(caption_profile, DRY)
+    assert caption_form.write(Ask(scene, "the cube on the sea", cut=True)).prompt == caption(
+        caption_profile, DRY | {"kind": "cube", "place": "sea"}
     )
-    assert form().write(Ask(scene, "the cube on the sea")).prompt == caption(profile(), DRY | {"place": "sea"})
+    assert caption_form.write(Ask(scene, "the cube on the sea")).prompt == caption(
+        caption_profile, DRY | {"place": "sea"}
+    )
 
 
-def test_ten_changes_in_a_row_leave_the_scene_that_they_ask_for() -> None:
+def test_ten_changes_in_a_row_leave_the_scene_that_they_ask_for(
+    caption_profile: CaptionProfile, caption_form: CaptionForm
+) -> None:
     rng = random.Random(6)
     for _ in range(20):
         scene = dict(DRY)
-        prompt = caption(profile(), scene)
+        prompt = caption(caption_profile, scene)
         for _ in range(10):
-            name = rng.choice(profile().order)
-            value, wording = rng.choice(wordings(name))
+            name = rng.choice(caption_profile.order)
+            value, wording = rng.choice(wordings(caption_profile, name))
             scene[name] = value
-            prompt = form().write(Ask(prompt, wording)).prompt
-        assert prompt == caption(profile(), scene)
+            prompt = caption_form.write(Ask(prompt, wording)).prompt
+        assert prompt == caption(caption_profile, scene)

@@ -10,8 +10,7 @@ import pytest
 
 from prompt_agent.expansion import Ask, Draft, NotUnderstood
 from prompt_agent.form import Form
-from prompt_agent.paragraphs import ParagraphForm
-from prompt_agent.profile import ParagraphProfile, load_profile
+from prompt_agent.profile import ParagraphProfile
 from prompt_agent.validation import FaultKind, form_faults, words_of
 
 SCENES = {
@@ -86,13 +85,13 @@ CASES = [
     Case("fisherman", "no more gulls", ("calm water",), ("gulls",)),
     Case("fisherman", "make the boat blue", ("blue boat",), ("red boat",)),
     Case("fisherman", "stand up", ("fisherman", "stands up"), ("sits",)),
-    Case("fisherman", "turn around", ("the old fisherman turns around",)),
+    Case("fisherman", "turn around", ("he turns around",)),
     Case("fisherman", "make the dog bark", ("the dog barks",)),
-    Case("fisherman", "give him a hat", ("the old fisherman wears a hat",)),
+    Case("fisherman", "give him a hat", ("he wears a hat",)),
     Case("fisherman", "turn the dog into a cat", ("cat",), ("dog",)),
     Case("fisherman", "make it anime", ("anime",), ("realistic",)),
     Case("fisherman", "he looks at the camera", ("looks at the camera",)),
-    Case("dog", "let it run", ("the dog runs",)),
+    Case("dog", "let it run", ("it runs",)),
     Case("dog", "make it rain", ("rain", "dog")),
     Case("dog", "remove the dog", (), ("dog", "animal")),
     Case("dog", "make it bigger", ("big dog",)),
@@ -100,7 +99,7 @@ CASES = [
     Case("fox", "it sits down", ("sits down", "snowy forest path"), ("trots",)),
     Case("fox", "sunset", ("sunset",), ("dawn",)),
     Case("fox", "remove the fog", ("fox",), ("fog",)),
-    Case("fox", "make it howl", ("the red fox howls",)),
+    Case("fox", "make it howl", ("it howls",)),
     Case("fox", "zoom in", ("slow zoom in", "fox")),
     Case("woman", "night falls", ("night", "yellow dress"), ("sun", "sunlight")),
     Case("woman", "she sits down", ("sits down", "beach"), ("walks",)),
@@ -127,7 +126,7 @@ CASES = [
     Case("children", "they sit down", ("sit down",), ("run across",)),
     Case("children", "lose the kite", ("two children",), ("kite",)),
     Case("children", "add a dog", ("a dog",)),
-    Case("children", "jump", ("the two children jump",)),
+    Case("children", "jump", ("they jump",)),
     Case("children", "a gust of wind", ("wind",)),
     Case("boat", "make it night", ("night", "boat"), ("bright afternoon", "sunlight")),
     Case("boat", "a whale jumps out of the water", ("a whale jumps out of the water", "boat")),
@@ -141,7 +140,7 @@ CASES = [
     Case("knight", "the castle burns", ("the castle burns",)),
     Case("square", "it starts to rain", ("rain", "accordion player", "square")),
     Case("square", "remove the dog", ("accordion player",), ("dog",)),
-    Case("square", "he stops playing", ("accordion player stops",)),
+    Case("square", "he stops playing", ("he stops",)),
     Case("square", "let the dog run away", ("the brown dog runs away/the dog runs away/a brown dog runs away",)),
     Case("square", "more pigeons", ("pigeons",)),
 ]
@@ -152,23 +151,11 @@ def says(text: str, phrase: str) -> bool:
     return any(f" {' '.join(words_of(one))} " in f" {' '.join(words_of(text))} " for one in phrase.split("/"))
 
 
-@pytest.fixture(scope="module")
-def profile() -> ParagraphProfile:
-    loaded = load_profile("full")
-    assert isinstance(loaded, ParagraphProfile)
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def form(profile: ParagraphProfile) -> Form:
-    return ParagraphForm(profile)
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_request_changes_what_it_asks_and_keeps_the_rest(form: Form, case: Case) -> None:
+def test_a_request_changes_what_it_asks_and_keeps_the_rest(paragraph_form: Form, case: Case) -> None:
     ask = Ask(SCENES[case.scene], case.request)
-    draft = form.write(ask)
-    assert form.faults(draft, ask) == []
+    draft = paragraph_form.write(ask)
+    assert paragraph_form.faults(draft, ask) == []
     assert [each for each in case.has if not says(draft.prompt, each)] == []
     assert [each for each in case.lacks if says(draft.prompt, each)] == []
     assert 80 <= len(draft.prompt.split()) <= 100
@@ -178,16 +165,16 @@ def test_a_request_changes_what_it_asks_and_keeps_the_rest(form: Form, case: Cas
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_rules_write_the_same_each_time(form: Form, case: Case) -> None:
+def test_the_rules_write_the_same_each_time(paragraph_form: Form, case: Case) -> None:
     ask = Ask(SCENES[case.scene], case.request)
-    assert form.write(ask) == form.write(ask)
+    assert paragraph_form.write(ask) == paragraph_form.write(ask)
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_camera_request_changes_the_keywords_and_nothing_else(form: Form, scene: str) -> None:
+def test_a_camera_request_changes_the_keywords_and_nothing_else(paragraph_form: Form, scene: str) -> None:
     ask = Ask(SCENES[scene], "low angle")
-    draft = form.write(ask)
-    assert form.faults(draft, ask) == []
+    draft = paragraph_form.write(ask)
+    assert paragraph_form.faults(draft, ask) == []
     assert "low angle" in draft.prompt.split(". ")[-1].lower()
 
 
@@ -196,19 +183,19 @@ CHAIN = ("make it rain", "turn around", "add a red balloon", "let it snow", "nig
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_dozen_changes_in_a_row_stay_sane(form: Form, scene: str) -> None:
+def test_a_dozen_changes_in_a_row_stay_sane(paragraph_form: Form, scene: str) -> None:
     text = SCENES[scene]
     history: tuple[str, ...] = ()
     for request in CHAIN:
         ask = Ask(text, request, history)
-        draft = form.write(ask)
-        assert form.faults(draft, ask) == [], request
+        draft = paragraph_form.write(ask)
+        assert paragraph_form.faults(draft, ask) == [], request
         text, history = draft.prompt, (*history, draft.added)
     for kept in (
         "turns around/turn around",
         "red balloon",
         "snow",
-        "cat walks in",
+        "cat",
         "anime",
         "zoom in",
         "scarf",
@@ -219,39 +206,39 @@ def test_a_dozen_changes_in_a_row_stay_sane(form: Form, scene: str) -> None:
         assert not says(text, gone), gone
 
 
-def test_the_second_weather_replaces_the_first_with_its_consequences(form: Form) -> None:
-    rain = form.write(Ask(SCENES["boat"], "make it rain")).prompt
-    snow = form.write(Ask(rain, "let it snow", ("rain",))).prompt
+def test_the_second_weather_replaces_the_first_with_its_consequences(paragraph_form: Form) -> None:
+    rain = paragraph_form.write(Ask(SCENES["boat"], "make it rain")).prompt
+    snow = paragraph_form.write(Ask(rain, "let it snow", ("rain",))).prompt
     assert says(rain, "wet surfaces")
     assert not [word for word in words_of(snow) if word.startswith(("rain", "wet"))]
 
 
-def test_two_gifts_are_both_kept(form: Form) -> None:
-    first = form.write(Ask(SCENES["fisherman"], "give him a hat"))
-    second = form.write(Ask(first.prompt, "give him a scarf", (first.added,)))
+def test_two_gifts_are_both_kept(paragraph_form: Form) -> None:
+    first = paragraph_form.write(Ask(SCENES["fisherman"], "give him a hat"))
+    second = paragraph_form.write(Ask(first.prompt, "give him a scarf", (first.added,)))
     assert says(second.prompt, "a hat")
     assert says(second.prompt, "a scarf")
-    assert form.faults(second, Ask(first.prompt, "give him a scarf", (first.added,))) == []
+    assert paragraph_form.faults(second, Ask(first.prompt, "give him a scarf", (first.added,))) == []
 
 
-def test_stopping_the_rain_leaves_no_rain(form: Form) -> None:
-    rain = form.write(Ask(SCENES["woman"], "make it rain")).prompt
-    dry = form.write(Ask(rain, "stop the rain", ("rain",)))
+def test_stopping_the_rain_leaves_no_rain(paragraph_form: Form) -> None:
+    rain = paragraph_form.write(Ask(SCENES["woman"], "make it rain")).prompt
+    dry = paragraph_form.write(Ask(rain, "stop the rain", ("rain",)))
     assert not [word for word in words_of(dry.prompt) if word.startswith("rain")]
-    assert form.faults(dry, Ask(rain, "stop the rain", ("rain",))) == []
+    assert paragraph_form.faults(dry, Ask(rain, "stop the rain", ("rain",))) == []
 
 
-def test_more_of_what_is_there_already_changes_the_paragraph(form: Form) -> None:
-    first = form.write(Ask(SCENES["dog"], "make it rain"))
+def test_more_of_what_is_there_already_changes_the_paragraph(paragraph_form: Form) -> None:
+    first = paragraph_form.write(Ask(SCENES["dog"], "make it rain"))
     ask = Ask(first.prompt, "make it rain", (first.added,))
-    assert form.faults(form.write(ask), ask) == []
+    assert paragraph_form.faults(paragraph_form.write(ask), ask) == []
 
 
 @pytest.mark.parametrize("scene", ["fisherman", "fox", "knight"])
-def test_a_cut_shows_another_scene_with_the_camera_and_style_of_this_one(form: Form, scene: str) -> None:
+def test_a_cut_shows_another_scene_with_the_camera_and_style_of_this_one(paragraph_form: Form, scene: str) -> None:
     ask = Ask(SCENES[scene], "a beach at night with two kids playing", cut=True)
-    draft = form.write(ask)
-    assert form.faults(draft, ask) == []
+    draft = paragraph_form.write(ask)
+    assert paragraph_form.faults(draft, ask) == []
     assert draft.prompt.startswith("The scene shows a beach at night with two kids playing.")
     assert draft.prompt.endswith(TAILS[scene])
     assert not says(draft.prompt, "fisherman/fox/knight")
@@ -261,20 +248,20 @@ def test_a_cut_shows_another_scene_with_the_camera_and_style_of_this_one(form: F
 @pytest.mark.parametrize(
     "request_", ["haz que llueva", "lass es regnen", "la nuit tombe", "下雨吧", "пусть идёт дождь"]
 )
-def test_another_language_is_answered_with_a_hint(form: Form, request_: str) -> None:
+def test_another_language_is_answered_with_a_hint(paragraph_form: Form, request_: str) -> None:
     with pytest.raises(NotUnderstood, match="English"):
-        form.write(Ask(SCENES["dog"], request_))
+        paragraph_form.write(Ask(SCENES["dog"], request_))
 
 
 @pytest.mark.parametrize("request_", ["", "???", "!!", "7", "please", "asdfgh qwerty"])
-def test_meaningless_words_are_not_understood(form: Form, request_: str) -> None:
+def test_meaningless_words_are_not_understood(paragraph_form: Form, request_: str) -> None:
     with pytest.raises(NotUnderstood):
-        form.write(Ask(SCENES["dog"], request_))
+        paragraph_form.write(Ask(SCENES["dog"], request_))
 
 
-def test_what_is_not_there_cannot_be_removed(form: Form) -> None:
+def test_what_is_not_there_cannot_be_removed(paragraph_form: Form) -> None:
     with pytest.raises(NotUnderstood, match="no elephant"):
-        form.write(Ask(SCENES["dog"], "remove the elephant"))
+        paragraph_form.write(Ask(SCENES["dog"], "remove the elephant"))
 
 
 RUBBISH = [
@@ -302,21 +289,29 @@ RUBBISH = [
 
 
 @pytest.mark.parametrize("scene", [*RUBBISH, *SCENES.values()], ids=lambda text: ascii(text[:20]))
-def test_the_stock_answer_is_in_form_whatever_the_scene(form: Form, profile: ParagraphProfile, scene: str) -> None:
-    draft = form.stock(Ask(scene, "anything"))
-    assert form_faults(draft.prompt, profile.min_words, profile.max_words, profile.leaks) == []
+def test_the_stock_answer_is_in_form_whatever_the_scene(
+    paragraph_form: Form, paragraph_profile: ParagraphProfile, scene: str
+) -> None:
+    draft = paragraph_form.stock(Ask(scene, "anything"))
+    assert (
+        form_faults(draft.prompt, paragraph_profile.min_words, paragraph_profile.max_words, paragraph_profile.leaks)
+        == []
+    )
 
 
 @pytest.mark.parametrize("scene", RUBBISH, ids=lambda text: ascii(text[:20]))
 @pytest.mark.parametrize("request_", ["make it rain", "turn around", "move to the beach", "add a cat", "make it blue"])
 def test_rubbish_for_a_scene_yields_form_or_no_answer(
-    form: Form, profile: ParagraphProfile, scene: str, request_: str
+    paragraph_form: Form, paragraph_profile: ParagraphProfile, scene: str, request_: str
 ) -> None:
     try:
-        draft = form.write(Ask(scene, request_))
+        draft = paragraph_form.write(Ask(scene, request_))
     except NotUnderstood:
         return
-    assert form_faults(draft.prompt, profile.min_words, profile.max_words, profile.leaks) == []
+    assert (
+        form_faults(draft.prompt, paragraph_profile.min_words, paragraph_profile.max_words, paragraph_profile.leaks)
+        == []
+    )
 
 
 RAIN = (
@@ -340,30 +335,34 @@ FAULTY = [
 ]
 
 
-def test_a_good_paragraph_of_another_writer_has_no_fault(form: Form) -> None:
-    assert form.faults(Draft(RAIN, "rain"), Ask(SCENES["fisherman"], "make it rain")) == []
+def test_a_good_paragraph_of_another_writer_has_no_fault(paragraph_form: Form) -> None:
+    assert paragraph_form.faults(Draft(RAIN, "rain"), Ask(SCENES["fisherman"], "make it rain")) == []
 
 
 @pytest.mark.parametrize(("prompt", "kind"), FAULTY, ids=lambda value: value if isinstance(value, FaultKind) else "")
-def test_each_kind_of_fault_is_found(form: Form, prompt: str, kind: FaultKind) -> None:
+def test_each_kind_of_fault_is_found(paragraph_form: Form, prompt: str, kind: FaultKind) -> None:
     assert kind in {
-        fault.kind for fault in form.faults(Draft(prompt, "rain"), Ask(SCENES["fisherman"], "make it rain"))
+        fault.kind for fault in paragraph_form.faults(Draft(prompt, "rain"), Ask(SCENES["fisherman"], "make it rain"))
     }
 
 
-def test_a_thing_that_was_to_go_and_stays_is_a_fault(form: Form) -> None:
-    kinds = {fault.kind for fault in form.faults(Draft(RAIN, "no dog"), Ask(SCENES["fisherman"], "remove the dog"))}
+def test_a_thing_that_was_to_go_and_stays_is_a_fault(paragraph_form: Form) -> None:
+    kinds = {
+        fault.kind for fault in paragraph_form.faults(Draft(RAIN, "no dog"), Ask(SCENES["fisherman"], "remove the dog"))
+    }
     assert FaultKind.not_reflected in kinds
 
 
-def test_the_scene_unchanged_is_no_answer(form: Form) -> None:
-    assert FaultKind.not_reflected in {fault.kind for fault in form.faults(Draft(RAIN, ""), Ask(RAIN, "look up"))}
+def test_the_scene_unchanged_is_no_answer(paragraph_form: Form) -> None:
+    assert FaultKind.not_reflected in {
+        fault.kind for fault in paragraph_form.faults(Draft(RAIN, ""), Ask(RAIN, "look up"))
+    }
 
 
-def test_what_a_language_model_may_answer_is_bounded(form: Form) -> None:
+def test_what_a_language_model_may_answer_is_bounded(paragraph_form: Form) -> None:
     def allows(prompt: str) -> bool:
         answer = json.dumps({"added": "rain", "prompt": prompt}, separators=(",", ":"))
-        return re.fullmatch(form.pattern(), answer) is not None
+        return re.fullmatch(paragraph_form.pattern(), answer) is not None
 
     assert allows(RAIN)
     assert not allows(RAIN.replace("dock", "<dock>"))
@@ -371,33 +370,33 @@ def test_what_a_language_model_may_answer_is_bounded(form: Form) -> None:
     assert not allows(RAIN * 4)
 
 
-def test_a_scene_is_told_from_a_change_of_one(form: Form) -> None:
-    assert form.whole(SCENES["woman"])
-    assert form.whole("Two children run across a sunny meadow with a kite, laughing. Handheld camera.")
-    assert not form.whole("let the small brown dog run around the old fountain and bark at pigeons")
-    assert not form.whole("zoom in")
+def test_a_scene_is_told_from_a_change_of_one(paragraph_form: Form) -> None:
+    assert paragraph_form.whole(SCENES["woman"])
+    assert paragraph_form.whole("Two children run across a sunny meadow with a kite, laughing. Handheld camera.")
+    assert not paragraph_form.whole("let the small brown dog run around the old fountain and bark at pigeons")
+    assert not paragraph_form.whole("zoom in")
 
 
-def test_suggestions_leave_out_what_is_so_already(form: Form) -> None:
-    every = form.suggest("A knight stands in a meadow at night. Wide shot.", ("rain",), 50)
+def test_suggestions_leave_out_what_is_so_already(paragraph_form: Form) -> None:
+    every = paragraph_form.suggest("A knight stands in a meadow at night. Wide shot.", ("rain",), 50)
     assert "make it rain" not in every
     assert "night falls" not in every
     assert "turn around" in every
 
 
-def test_suggestions_fit_the_scene(form: Form) -> None:
-    assert "turn around" not in form.suggest(SCENES["street"], (), 50)
-    assert "smile" not in form.suggest(SCENES["fox"], (), 50)
-    assert "make it rain" not in form.suggest(SCENES["cafe"], (), 50)
+def test_suggestions_fit_the_scene(paragraph_form: Form) -> None:
+    assert "turn around" not in paragraph_form.suggest(SCENES["street"], (), 50)
+    assert "smile" not in paragraph_form.suggest(SCENES["fox"], (), 50)
+    assert "make it rain" not in paragraph_form.suggest(SCENES["cafe"], (), 50)
 
 
-def test_suggestions_are_as_many_as_asked(form: Form) -> None:
-    assert len(form.suggest(SCENES["fisherman"], (), 3)) == 3
-    assert form.suggest(SCENES["fisherman"], (), 0) == []
+def test_suggestions_are_as_many_as_asked(paragraph_form: Form) -> None:
+    assert len(paragraph_form.suggest(SCENES["fisherman"], (), 3)) == 3
+    assert paragraph_form.suggest(SCENES["fisherman"], (), 0) == []
 
 
-def test_every_suggestion_is_understood_where_it_is_offered(form: Form) -> None:
+def test_every_suggestion_is_understood_where_it_is_offered(paragraph_form: Form) -> None:
     for scene in SCENES.values():
-        for request in form.suggest(scene, (), 50):
+        for request in paragraph_form.suggest(scene, (), 50):
             ask = Ask(scene, request)
-            assert form.faults(form.write(ask), ask) == [], request
+            assert paragraph_form.faults(paragraph_form.write(ask), ask) == [], request

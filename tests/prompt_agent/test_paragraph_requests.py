@@ -6,9 +6,7 @@ import pytest
 
 from prompt_agent.expansion import Ask, NotUnderstood
 from prompt_agent.form import Form
-from prompt_agent.paragraphs import ParagraphForm
 from prompt_agent.paragraphs.wording import says
-from prompt_agent.profile import ParagraphProfile, load_profile
 
 SCENES = {
     "beach": "A golden retriever runs along a sunny beach at low tide. The dog carries a red ball in its mouth and "
@@ -43,7 +41,7 @@ CASES = [
     ("train", "i'd love to see a dragon", "A dragon flies overhead.", "love to see"),
     ("train", "add Godzilla", "Godzilla is in clear view", ""),
     ("train", "remove all the sheep", "A small farmhouse with a red door", "sheep/graze"),
-    ("girl", "she opens her eyes", "The little girl opens her eyes.", "eyes are closed"),
+    ("girl", "she opens her eyes", "She opens her eyes.", "eyes are closed"),
     ("girl", "make her dress red", "a red dress", "blue dress"),
     ("girl", "take her to a castle", "in a castle", "garden/grass"),
     ("girl", "fill the garden with butterflies", "Butterflies fill the garden.", "the little girl fills"),
@@ -52,6 +50,13 @@ CASES = [
     ("city", "make the neon signs green", "Green neon signs", "pink/blue neon"),
     ("city", "give him a white suit", "wears a white suit", "leather jacket"),
     ("city", "remove the people", "", "pedestrians/umbrellas"),
+    ("city", "all neon signs in green", "Green neon signs", "pink/blue neon"),
+    ("city", "clear blue sky", "The weather is clear", "rainy/raindrops/blue tint"),
+    ("train", "black smoke", "Black smoke", "white smoke"),
+    ("train", "move it to an indoor museum", "in an indoor museum", "valley/moves it"),
+    ("girl", "a puppy instead of the teddy bear", "puppy", "teddy/instead"),
+    ("beach", "set the ball on fire", "The ball is on fire.", ""),
+    ("beach", "a street lamp lights up", "A street lamp lights up.", ""),
 ]  # fmt: skip
 CAMERA = [
     ("girl", "zoom in on her hands", "slow zoom in", "Her hands fill the frame."),
@@ -63,20 +68,13 @@ CAMERA = [
 TAILS = {scene: text.split(". ")[-1] for scene, text in SCENES.items()}
 
 
-@pytest.fixture(scope="module")
-def form() -> Form:
-    profile = load_profile("full")
-    assert isinstance(profile, ParagraphProfile)
-    return ParagraphForm(profile)
-
-
 @pytest.mark.parametrize(("scene", "request_", "has", "lacks"), CASES)
 def test_a_loose_wording_becomes_a_picture_without_the_old_value(
-    form: Form, scene: str, request_: str, has: str, lacks: str
+    paragraph_form: Form, scene: str, request_: str, has: str, lacks: str
 ) -> None:
     ask = Ask(SCENES[scene], request_)
-    draft = form.write(ask)
-    assert form.faults(draft, ask) == []
+    draft = paragraph_form.write(ask)
+    assert paragraph_form.faults(draft, ask) == []
     assert has in draft.prompt
     assert [each for each in lacks.split("/") if each and says(draft.prompt, each)] == []
     assert draft.prompt.endswith(TAILS[scene])
@@ -85,21 +83,27 @@ def test_a_loose_wording_becomes_a_picture_without_the_old_value(
 
 @pytest.mark.parametrize(("scene", "request_", "keyword", "line"), CAMERA)
 def test_a_loose_camera_request_changes_keyword_and_picture(
-    form: Form, scene: str, request_: str, keyword: str, line: str
+    paragraph_form: Form, scene: str, request_: str, keyword: str, line: str
 ) -> None:
     ask = Ask(SCENES[scene], request_)
-    draft = form.write(ask)
-    assert form.faults(draft, ask) == []
+    draft = paragraph_form.write(ask)
+    assert paragraph_form.faults(draft, ask) == []
     assert says(draft.prompt.split(". ")[-1], keyword)
     assert line in draft.prompt
 
 
-def test_a_pronoun_in_a_cut_means_whom_the_scene_is_about(form: Form) -> None:
-    draft = form.write(Ask(SCENES["girl"], "her bedroom at night", cut=True))
+def test_a_pronoun_in_a_cut_means_whom_the_scene_is_about(paragraph_form: Form) -> None:
+    draft = paragraph_form.write(Ask(SCENES["girl"], "her bedroom at night", cut=True))
     assert draft.prompt.startswith("The scene shows the little girl's bedroom at night.")
     assert "Soft, dreamy style with pastel colors." in draft.prompt
 
 
-def test_an_order_that_names_no_picture_is_not_echoed(form: Form) -> None:
+def test_an_order_that_names_no_picture_is_not_echoed(paragraph_form: Form) -> None:
     with pytest.raises(NotUnderstood):
-        form.write(Ask(SCENES["girl"], "show it differently somehow"))
+        paragraph_form.write(Ask(SCENES["girl"], "show it differently somehow"))
+
+
+@pytest.mark.parametrize("keyword", ["slow push in", "slow pull back"])
+def test_a_movement_of_the_camera_replaces_every_other(paragraph_form: Form, keyword: str) -> None:
+    draft = paragraph_form.write(Ask(f"A red vase stands on a table. Close-up, {keyword}.", "tilt up"))
+    assert draft.prompt.endswith("Close-up, slow tilt up.") or draft.prompt.endswith("Close-up, tilt up.")

@@ -6,13 +6,15 @@ import re
 from dataclasses import replace
 
 from prompt_agent.paragraphs.change import Change, Edit, Kind
-from prompt_agent.paragraphs.changes.removal import starts_with_pronoun
-from prompt_agent.paragraphs.changes.states import states_of
-from prompt_agent.paragraphs.english import join, lemmas, sentence, tags, tokens_of
+from prompt_agent.paragraphs.english import join, lemmas, sentence, tokens_of
+from prompt_agent.paragraphs.kinds.removal import starts_with_pronoun
+from prompt_agent.paragraphs.kinds.states import states_of
 from prompt_agent.paragraphs.lexicon import lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import PRONOUN, are, bare, head_of, indefinite, is_place, is_subject, with_article
 from prompt_agent.paragraphs.scene import Scene, has_verb, is_indoor, mentions, nouns_of
 from prompt_agent.paragraphs.surgery import cut_out
+from prompt_agent.validation import words_of
 
 _SET_TO = r"(?:to|into|in|on|at|inside|onto|under|beside|outside|by|near)"
 _MOVE = re.compile(
@@ -80,6 +82,7 @@ def _is_setting(phrase: str) -> bool:
     head = head_of(bare(phrase))
     return (
         is_place(phrase)
+        or bool({"indoor", "outdoor", "underground", "underwater"} & set(words_of(phrase)))
         or head in lexicon().words["place_names"]
         or bool(
             re.search(r"\bin\s+(?:the\s+)?(?:\w+\s+)?(\w+)$", phrase)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from prompt_agent.expansion import NotUnderstood
 from prompt_agent.paragraphs.change import Change, Edit, Kind
-from prompt_agent.paragraphs.english import is_plural, join, lemmas, tags, tokens_of
+from prompt_agent.paragraphs.english import is_plural, join, lemmas, tokens_of
 from prompt_agent.paragraphs.lexicon import lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import PRONOUN, bare, is_subject
-from prompt_agent.paragraphs.scene import Scene, find_subject, has_pronoun, mentions
+from prompt_agent.paragraphs.scene import Scene, has_pronoun, mentions
+from prompt_agent.paragraphs.subject import find_subject
 from prompt_agent.paragraphs.surgery import cut_out, setting_alone
 from prompt_agent.validation import words_of
 

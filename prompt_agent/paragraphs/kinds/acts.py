@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import pairwise
 
 from prompt_agent.paragraphs.change import Change, Edit, Kind
-from prompt_agent.paragraphs.changes.removal import family
 from prompt_agent.paragraphs.english import (
     CLOSED,
     inflected,
@@ -16,11 +13,13 @@ from prompt_agent.paragraphs.english import (
     lemmas,
     readings,
     sentence,
-    tags,
     tokens_of,
     verb_of,
 )
+from prompt_agent.paragraphs.kinds.conflicts import Actor, group_of, undone, without_conflicts
+from prompt_agent.paragraphs.kinds.removal import family
 from prompt_agent.paragraphs.lexicon import lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import (
     INDEFINITE,
     PRONOUN,
@@ -31,8 +30,8 @@ from prompt_agent.paragraphs.phrases import (
     of_the_scene,
     with_article,
 )
-from prompt_agent.paragraphs.rewording import with_action
-from prompt_agent.paragraphs.scene import Scene, kind_of, mentions
+from prompt_agent.paragraphs.scene import Scene, mentions
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.paragraphs.surgery import cut_out
 
 _LET = re.compile(r"^(?:let|make|have|get|tell|cause|force|ask|order|show|see|watch)\s+(?P<rest>.+)$", re.IGNORECASE)
@@ -42,9 +41,7 @@ _STARTS = re.compile(
     r"(?:should|will|can|must|could|would|may|might|to|going to)\s+(?:be\s+)?|(?:is|are|be)\s+(?=\w+ing\b))",
     re.IGNORECASE,
 )
-_TAKES_OFF = re.compile(
-    r"^(?:take|pull|slip|throw)\s+(?:off\s+)?(?P<thing>(?:the|his|her|its|their)\s+.+?)(?:\s+off)?$"
-)
+_ON_FIRE = re.compile(r"^(?:set|light|put) (?:(?P<a>.+) (?:on fire|ablaze|alight)|fire to (?P<b>.+))$", re.IGNORECASE)
 
 
 def read(text: str, words: list[str], scene: Scene) -> Change | None:
@@ -58,6 +55,8 @@ def read(text: str, words: list[str], scene: Scene) -> Change | None:
     if re.fullmatch(PRONOUN, lower[0]) and len(tokens) > 1 and not (lower[0] == "her" and _owns(lower)):
         return _doing("", tokens[1:])
     verbs = _verbs()
+    if fire := _ON_FIRE.match(text):
+        return Change(Kind.act, thing=fire["a"] or fire["b"], words="be on fire")
     if happening := _happening(lower, tokens, scene):
         return happening
     order = lower[0] in lexicon().words["orders"] and (not scene.subject or lower[0] not in _BOTH)
@@ -68,7 +67,8 @@ def read(text: str, words: list[str], scene: Scene) -> Change | None:
         who = join(tokens[:end])
         if INDEFINITE.match(who) or (end == 1 and is_plural(lower[0]) and not mentions(scene.text, lemmas(lower[0]))):
             verb = _doing("", tokens[end:])
-            return Change(Kind.add, thing=bare(who), words=who, where=verb.words) if verb else None
+            where = agreeing(verb.words, is_plural(head_of(bare(who)))) if verb else ""
+            return Change(Kind.add, thing=bare(who), words=who, where=where) if verb else None
         return _doing(who, tokens[end:])
     return None
 
@@ -168,15 +168,6 @@ def _is_verb(tokens: list[str]) -> bool:
     return first in ("be", "have") or (bool(verb_of(first)) and first not in CLOSED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Actor:
-    """Who acts: as a sentence names them; `heads`: the lemmas that find them."""
-
-    name: str
-    plural: bool
-    heads: frozenset[str]
-
-
 def edit(scene: Scene, change: Change, added: str = "") -> Edit:
     """The action, by name of who does it."""
     actor = _actor(scene, change.thing)
@@ -185,15 +176,15 @@ def edit(scene: Scene, change: Change, added: str = "") -> Edit:
     if words == "stop" and kind_of(actor.name.split()[-1]) in ("person", "animal"):
         words = "stop and stand motionless"
     said = sentence(f"{actor.name} {agreeing(words, actor.plural)}")
-    sentences = _undone(list(scene.sentences), words, actor)
+    sentences = undone(list(scene.sentences), words, actor)
     name = said.rstrip(".")
     if not (scene.subject and scene.subject.proper):
         name = name[:1].lower() + name[1:]
     if stopped := re.match(r"^stop (\w+ing)\b", words):
         ended = verb_of(stopped[1])
         sentences = [cut_out(text, lambda word: verb_of(word) == ended) or text for text in sentences]
-    elif group := _group(verb):
-        sentences, replaced = _without_conflicts(sentences, group, words, actor)
+    elif group := group_of(verb):
+        sentences, replaced = without_conflicts(sentences, group, words, actor)
         if replaced:
             at = next((place for place, text in enumerate(sentences) if place and text not in scene.sentences), 0)
             news = (sentences.pop(at),) if at else ()
@@ -205,20 +196,20 @@ def edit(scene: Scene, change: Change, added: str = "") -> Edit:
     return Edit(scene.with_sentences(kept), (said,), added or name)
 
 
-def _actor(scene: Scene, thing: str) -> _Actor:
+def _actor(scene: Scene, thing: str) -> Actor:
     subject = scene.subject
     if thing:
         head = head_of(bare(thing))
         if not subject or _MANY.match(thing) or not is_subject(thing, scene):
             number, heads = is_plural(head), lemmas(head)
             if re.match(r"^(?:the|his|her|its|their|an?|this|that|all|everyone|everybody|one)\b", thing, re.IGNORECASE):
-                return _Actor(thing, number, heads)
+                return Actor(thing, number, heads)
             if thing[0].isupper() and not readings(thing.lower().split()[0]):
-                return _Actor(thing, False, heads)
-            return _Actor(f"the {thing}" if mentions(scene.text, heads) else with_article(thing), number, heads)
+                return Actor(thing, False, heads)
+            return Actor(f"the {thing}" if mentions(scene.text, heads) else with_article(thing), number, heads)
     if not subject:
-        return _Actor("somebody in view", False, frozenset({"somebody"}))
-    return _Actor(subject.reference, subject.plural, lemmas(subject.head) | _kinds(subject.head))
+        return Actor("somebody in view", False, frozenset({"somebody"}))
+    return Actor(subject.reference, subject.plural, lemmas(subject.head) | _kinds(subject.head))
 
 
 _MANY = re.compile(r"^(?:all|every|everyone|everybody|everything|one|nobody|somebody|something)\b", re.IGNORECASE)
@@ -227,115 +218,3 @@ _MANY = re.compile(r"^(?:all|every|everyone|everybody|everything|one|nobody|some
 def _kinds(head: str) -> frozenset[str]:
     """What an animal of this name is called as well: a retriever is a dog."""
     return family(head) & lexicon().words["animals"]
-
-
-def _apart(text: str, actor: _Actor) -> list[str]:
-    """A sentence that was joined of two short actions of the actor, as the two."""
-    start = sentence(actor.name).rstrip(".")
-    found = re.match(rf"^({re.escape(start)}) ([^,]+) and (\w+s\b[^,]*)$", text) if text.startswith(start) else None
-    if not found or not verb_of(found[3].split()[0].rstrip(".").lower()) or len(text.split()) > _JOINED:
-        return [text]
-    return [sentence(f"{found[1]} {found[2]}"), sentence(f"{found[1]} {found[3]}")]
-
-
-_JOINED = 16
-
-
-def _undone(sentences: list[str], words: str, actor: _Actor) -> list[str]:
-    """Without what the action undoes: eyes are not closed that she opens, and who takes off a hat wears none."""
-    if off := _TAKES_OFF.match(words):
-        gone = family(head_of(bare(off["thing"])))
-        if "off" in words.split():
-            left = [cut_out(text, lambda word: bool(lemmas(word) & gone)) for text in sentences]
-            return [text or ("" if place else sentences[0]) for place, text in enumerate(left)]
-    tokens = tokens_of(words)
-    at = (
-        2 if len(tokens) > 2 and tokens[1].lower() in ("the", "his", "her", "its", "their", "both", "one", "all") else 0
-    )
-    if not at:
-        return sentences
-    heads = lemmas(head_of(join(tokens[at:])))
-    if tokens[0].lower() in ("drop", "throw", "release", "toss", "lose", "give", "hand"):
-        held = [bool(_HELD & {verb_of(word) for word in tokens_of(text.lower())}) for text in sentences]
-        left = [
-            cut_out(text, lambda word: bool(lemmas(word) & heads)) if holds and place else text
-            for place, (text, holds) in enumerate(zip(sentences, held, strict=True))
-        ]
-        return [text for text in left if text]
-    conditions = lexicon().words["conditions"] | lexicon().words["postures"]
-    out = []
-    for text in sentences:
-        parts = tokens_of(text.lower())
-        hit = next(
-            (
-                parts[place + 2]
-                for place in range(len(parts) - 2)
-                if lemmas(parts[place]) & heads and parts[place + 1] in ("is", "are") and parts[place + 2] in conditions
-            ),
-            "",
-        )
-        for condition in sorted(conditions):  # "with closed eyes"
-            if not hit and any(a == condition and lemmas(b) & heads for a, b in pairwise(parts)):
-                hit = condition
-        out.append(cut_out(text, hit.__eq__) if hit else text)
-    return [text or ("" if place else sentences[0]) for place, text in enumerate(out)]
-
-
-_HELD = frozenset({"hold", "carry", "grip", "clutch", "clasp"})
-
-
-def _group(verb: str) -> str:
-    words = lexicon().words
-    if verb in words["momentary"]:
-        return ""
-    if verb in words["moving"] | words["resting"] | words["lively"]:
-        return "body"
-    return next((name for name in ("gazing", "expressing") if verb in words[name]), "")
-
-
-def _without_conflicts(sentences: list[str], group: str, words: str, actor: _Actor) -> tuple[list[str], bool]:
-    """The sentences with the earlier action of the same kind replaced in the first, and gone from the others."""
-    out: list[str] = []
-    replaced = False
-    for place, text in enumerate(sentences):
-        pieces = _apart(text, actor)
-        other = [piece for piece in pieces if _group(_base_verb(piece, actor)) != group]
-        if len(pieces) > 1 and len(other) < len(pieces):
-            out += other
-            continue
-        tokens = tokens_of(text)
-        parts = tags(tokens)
-        at = _verb_of_actor(tokens, parts, actor.heads, place > 0)
-        if at < 0 or _group(verb_of(tokens[at].lower())) != group:
-            out.append(text)
-            continue
-        if place and len(tokens) <= 14 and "," not in tokens:
-            continue  # a sentence that says this action alone
-        if replaced:
-            out.append(text)
-            continue
-        out.append(with_action(tokens, parts, at, words, actor.plural, group))
-        replaced = True
-    return out, replaced
-
-
-def _base_verb(text: str, actor: _Actor) -> str:
-    words = text[len(actor.name) :].split()
-    return verb_of(words[0].strip(".").lower()) if words else ""
-
-
-def _verb_of_actor(tokens: list[str], parts: list[str], heads: frozenset[str], start_only: bool) -> int:
-    """Where the verb of the actor stands; -1 if they do nothing."""
-    at = next((place for place, token in enumerate(tokens) if parts[place] == "N" and lemmas(token) & heads), -1)
-    if at < 0 or (start_only and at > 5):
-        return -1
-    for place in range(at + 1, min(len(tokens), at + 16)):
-        if (
-            parts[place] == "V"
-            or (parts[place] == "G" and parts[place - 1] in "NX")
-            or (parts[place] == "E" and parts[place - 1] == "N")
-        ):
-            return place
-        if parts[place] == "M" and tokens[place] != ",":
-            return -1
-    return -1

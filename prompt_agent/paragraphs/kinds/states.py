@@ -61,6 +61,8 @@ def read_end(text: str, words: list[str], scene: Scene) -> Change | None:
         found = pattern.match(text)
         for state in lexicon().states.values() if found else ():
             asked = spaced(bare(found["thing"])) if found else ""
+            if state.name == "clear" and re.match(r"clear\b", text, re.IGNORECASE):
+                continue  # "clear blue sky" is one to come
             if state.attribute in ("weather", "wind") and any(asked == spaced(ask) for ask in state.ask):
                 return Change(Kind.stop, thing=bare(found["thing"]) if found else "", states=(state,))
     return None
@@ -192,7 +194,8 @@ def _details(asked: str, made: Edit) -> list[str]:
         for wording, line in lexicon().details.items():
             if says(asked, wording) and line not in told and line not in details:
                 details.append(line)
-    shades = [word for word in spaced(asked).split() if word in lexicon().words["colors"]]
+    named = re.sub(r"\bblue (?=sky|skies)", "", asked, flags=re.IGNORECASE)  # that of fair weather is no tint
+    shades = [word for word in spaced(named).split() if word in lexicon().words["colors"]]
     if shades and not says(asked, "black and white"):
         details.append(sentence(f"the light has a {' and '.join(shades)} tint"))
     return details[:1]

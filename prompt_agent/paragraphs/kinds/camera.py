@@ -16,10 +16,10 @@ from prompt_agent.paragraphs.english import (
     is_plural,
     lemmas,
     sentence,
-    tags,
     tokens_of,
 )
 from prompt_agent.paragraphs.lexicon import CameraWording, lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import PRONOUN, bare, head_of, of_the_scene
 from prompt_agent.paragraphs.scene import Scene, lemmas_in
 from prompt_agent.paragraphs.wording import spaced

@@ -6,9 +6,10 @@ import re
 
 from prompt_agent.expansion import NotUnderstood
 from prompt_agent.paragraphs.change import Change, Edit, Kind
-from prompt_agent.paragraphs.changes import acts
-from prompt_agent.paragraphs.english import DETERMINERS, is_plural, join, lemmas, sentence, tags, tokens_of, verb_of
+from prompt_agent.paragraphs.english import DETERMINERS, is_plural, join, lemmas, sentence, tokens_of, verb_of
+from prompt_agent.paragraphs.kinds import acts
 from prompt_agent.paragraphs.lexicon import lexicon
+from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import (
     INDEFINITE,
     PRONOUN,
@@ -21,7 +22,8 @@ from prompt_agent.paragraphs.phrases import (
     small,
     with_article,
 )
-from prompt_agent.paragraphs.scene import Scene, has_verb, kind_of, mentions
+from prompt_agent.paragraphs.scene import Scene, has_verb, mentions
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.paragraphs.surgery import cut_out
 from prompt_agent.validation import words_of
 
@@ -131,6 +133,8 @@ def read(text: str, words: list[str], scene: Scene) -> Change | None:
         return None
     if not any(part in "NA" for part in parts):
         return None
+    if look := _look_of_what_is_there(phrase, scene):
+        return look
     seen = False
     for place, (token, part) in enumerate(zip(tokens, parts, strict=True)):
         if part == "N":
@@ -139,6 +143,18 @@ def read(text: str, words: list[str], scene: Scene) -> Change | None:
             thing = join(tokens[:place])
             return Change(Kind.add, thing=bare(thing), words=thing, where=join(tokens[place:]))
     return Change(Kind.add, thing=bare(phrase), words=phrase)
+
+
+def _look_of_what_is_there(phrase: str, scene: Scene) -> Change | None:
+    """`murky water`, `pink hair`: of what a scene has once, and has already, another look."""
+    tokens, words = tokens_of(phrase), lexicon().words
+    head = head_of(phrase)
+    once = words["mass"] | words["parts"] | words["everywhere"]
+    if INDEFINITE.match(phrase) or not lemmas(head) & once or not mentions(scene.text, lemmas(head)):
+        return None
+    looks = tokens[:-1]
+    plain = tokens[-1].lower() == head and looks and all(tag == "A" for tag in tags(["the", *tokens])[1:-1])
+    return Change(Kind.look, thing=head, words=" ".join(looks)) if plain else None
 
 
 def edit(scene: Scene, change: Change) -> Edit:

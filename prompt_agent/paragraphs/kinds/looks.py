@@ -6,41 +6,20 @@ import re
 
 from prompt_agent.expansion import NotUnderstood
 from prompt_agent.paragraphs.change import Change, Edit, Kind
-from prompt_agent.paragraphs.changes import acts, additions
-from prompt_agent.paragraphs.changes.removal import family, named
-from prompt_agent.paragraphs.changes.states import resolved, states_of
-from prompt_agent.paragraphs.english import (
-    CLOSED,
-    DETERMINERS,
-    is_plural,
-    join,
-    lemmas,
-    readings,
-    sentence,
-    tags,
-    tokens_of,
-)
+from prompt_agent.paragraphs.english import CLOSED, DETERMINERS, is_plural, join, lemmas, readings, sentence, tokens_of
+from prompt_agent.paragraphs.kinds import acts
+from prompt_agent.paragraphs.kinds.removal import named
+from prompt_agent.paragraphs.kinds.states import resolved, states_of
+from prompt_agent.paragraphs.kinds.swaps import subject_head
 from prompt_agent.paragraphs.lexicon import lexicon
-from prompt_agent.paragraphs.phrases import INDEFINITE, PRONOUN, are, bare, head_of, is_place, is_subject, with_article
-from prompt_agent.paragraphs.rewording import give_look, swap_noun
-from prompt_agent.paragraphs.scene import Scene, kind_of, mentions
+from prompt_agent.paragraphs.parts_of_speech import tags
+from prompt_agent.paragraphs.phrases import INDEFINITE, PRONOUN, are, bare, head_of, is_subject, with_article
+from prompt_agent.paragraphs.rewording import give_look
+from prompt_agent.paragraphs.scene import Scene, mentions
+from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.paragraphs.surgery import cut_out
 from prompt_agent.validation import words_of
 
-_SWAP = re.compile(
-    r"^(?:(?:replace|swap|exchange|substitute|switch|trade)\s+(?P<a>.+?)\s+(?:with|by|for|to)|"
-    r"(?:turn|change|transform|make|switch|convert|morph)\s+(?P<b>.+?)\s+into|"
-    r"(?P<c>.+?)\s+(?:turns?|transforms?|changes?|morphs?)\s+into)\s+(?P<new>.+)$",
-    re.IGNORECASE,
-)
-_INSTEAD = re.compile(
-    r"^(?:make (?:it|that) )?(?P<new>an?\s+.+?)\s+(?:instead of|rather than)\s+(?P<a>.+)$", re.IGNORECASE
-)
-_BECOMES = re.compile(
-    rf"^(?:make|turn|let|have)\s+(?P<who>{PRONOUN}|this|(?:the|his|her|its)\s+[\w' -]+?)\s+(?:be\s+|become\s+|"
-    rf"into\s+)?(?P<new>an?\s+.+)$",
-    re.IGNORECASE,
-)
 _LOOK = re.compile(
     r"^(?:make|turn|paint|colou?r|dye|change|get|let|have|tint|give)\s+(?:the\s+colou?r\s+of"
     r"\s+)?(?P<thing>.+?)(?:'s\s+colou?r)?\s+"
@@ -117,44 +96,10 @@ _MADE_OF = re.compile(
     re.IGNORECASE,
 )
 _IN_COLOUR = re.compile(
-    r"^(?:(?:show|make|paint|have)\s+)?(?P<thing>(?:the|his|her|its)\s+[\w ]+?)\s+in\s+(?P<new>(?:\w+\s)?\w+)$", re.I
+    r"^(?:(?:show|make|paint|have)\s+)?(?P<thing>(?:the|all|both|his|her|its)\s+[\w ]+?)\s+in\s+"
+    r"(?P<new>(?:\w+\s)?\w+)$",
+    re.IGNORECASE,
 )
-
-
-def read_swap(text: str, words: list[str], scene: Scene) -> Change | None:
-    """`turn the dog into a cat`, `make it a white cat`."""
-    found = _SWAP.match(text)
-    if found:
-        old, new = found["a"] or found["b"] or found["c"], found["new"]
-    elif found := _INSTEAD.match(text):
-        old, new = found["a"], found["new"]
-    elif found := _BECOMES.match(text):
-        old, new = found["who"], found["new"]
-        if not is_subject(old, scene) and not mentions(scene.text, lemmas(head_of(bare(old)))):
-            return None
-    else:
-        return None
-    thing = "" if is_subject(old, scene) else bare(old)
-    head = head_of(bare(new))
-    known = lemmas(head) & lemmas(_subject_head(scene))
-    if set(words_of(old)) & lexicon().words["settings"] or (is_place(new) and is_subject(old, scene) and not known):
-        return Change(Kind.place, words=new)
-    same = head in ("one", "version") or lemmas(head) & lemmas(head_of(thing) if thing else _subject_head(scene))
-    modifiers = join([word for word, tag in _tagged(bare(new)) if tag != "N" or word.lower() != head])
-    if same and modifiers and not re.search(r"\b(?:of|with|in|on)\b", new):
-        return Change(Kind.look, thing=thing, words=modifiers)
-    if all(tag in "AC" for tag in tags(tokens_of(new))) and not INDEFINITE.match(new):
-        return Change(Kind.look, thing=thing, words=new)
-    return Change(Kind.swap, thing=thing, words=new)
-
-
-def _subject_head(scene: Scene) -> str:
-    return scene.subject.head if scene.subject else ""
-
-
-def _tagged(phrase: str) -> list[tuple[str, str]]:
-    tokens = tokens_of(phrase)
-    return list(zip(tokens, tags(["the", *tokens])[1:], strict=True))
 
 
 def read(text: str, words: list[str], scene: Scene) -> Change | None:
@@ -218,22 +163,9 @@ def _is_adjective(word: str, tag: str) -> bool:
     )
 
 
-def edit_swap(scene: Scene, change: Change) -> Edit:
-    """One thing in another's place, by every name that the scene has for it."""
-    head = change.head if change.thing else _subject_head(scene)
-    old = family(head)
-    if not head or not mentions(scene.text, old):
-        return additions.edit(scene, Change(Kind.add, thing=bare(change.words), words=with_article(change.words)))
-    new = tokens_of(bare(change.words))
-    sentences = [swap_noun(text, old, new, is_plural(new[-1])) for text in scene.sentences]
-    made = scene.with_sentences(sentences)
-    news = () if mentions(made.text, lemmas(new[-1])) else (sentence(f"{with_article(change.words)} is in clear view"),)
-    return Edit(made, news, f"{with_article(change.words)} instead of the {head}")
-
-
 def edit(scene: Scene, change: Change) -> Edit:
     """The look is said wherever the thing is named; of what is not there, as a new thing."""
-    head = change.head if change.thing else _subject_head(scene)
+    head = change.head if change.thing else subject_head(scene)
     if not head:
         raise NotUnderstood("It is not clear what should look so: name the thing, such as 'make the car blue'.")
     if head in lexicon().words["colors"] and change.words in lexicon().words["colors"]:
@@ -289,7 +221,7 @@ def _dropped(words: list[str]) -> set[str]:
     drop: set[str] = set()
     if any(word in families["materials"] for word in words):
         drop |= families["materials"] | families["colors"]
-    for name in ("colors", "sizes", "ages", "lengths", "conditions", "builds", "textures", "wearing"):
+    for name in ("colors", "sizes", "ages", "lengths", "conditions", "builds", "textures", "clarities", "wearing"):
         if any(word in families[name] for word in words):
             drop |= families[name]
     if drop & families["sizes"]:
