@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
-
-from redis.exceptions import RedisError
 
 from deployments import admission
 from deployments.admission import Capacity, Demand
+from deployments.claimed import Cause, Claim, LeftOver, own
 from deployments.commands import CommandReader
-from deployments.device_health import DeviceHealth, ModelBroke
-from deployments.ending import Ending, history
-from deployments.entries import AnyEntry, SessionBroke, SessionEnded, SessionFailed
+from deployments.device_health import BROKE_TWICE, DeviceHealth, ModelBroke, broke_over
+from deployments.ending import Ending
+from deployments.entries import SessionEnded, SessionFailed
 from deployments.fragments import Fragment
+from deployments.holding import Holder
 from deployments.leases import RENEW_SECONDS
 from deployments.leaving import Leaver
 from deployments.logs import about
@@ -30,19 +29,16 @@ from deployments.parts import Limits, Parts, Times
 from deployments.placement import Refusal, TakeOver
 from deployments.publishing import Publisher
 from deployments.recorder import Recorder
+from deployments.restoring import Restored
 from deployments.rewinding import Rewinder
 from deployments.scheduler import Estimate, Start, Wait, decide
-from deployments.session import Session, SessionState, chunk_first_frame, chunk_frames
-from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
-from deployments.taking import Claim, Taking, left_over, own, stream_of
-from deployments.timeline import KEEP_SECONDS, parse_cursor
-from deployments.turns import Turns
+from deployments.session import Session, chunk_frames
+from deployments.store import LeaseHeld, SessionOver
+from deployments.taking import Taker
 from longlive.errors import InputError, SnapshotError
 
 CLOSE_SECONDS = 3.5
 FIRST_DELIVERY_SECONDS = 0.05
-MOVE_AGAIN_SECONDS = 1.0
-BROKE_TWICE = "The model broke twice over the same part of this video; the log says how."
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -66,22 +62,34 @@ class Generator:
             delivery=Estimate(FIRST_DELIVERY_SECONDS),
         )
         self._owned: dict[str, Owned] = {}
-        self._taking: dict[str, Taking] = {}
         self._closed = False
         self._drain = asyncio.Event()
         self._wake = asyncio.Event()
-        self._coming = Turns()
         self._device = ThreadPoolExecutor(1, "device")
         self._health = DeviceHealth()
-        self._ending = Ending(parts.timeline, parts.leases, name)
-        self._leaver = Leaver(parts, self._ending, self._on_device, self._drop, self._wake.set)
+        wake = self._wake.set
+        ending = Ending(parts.timeline, parts.leases, name)
+        self._mover = Mover(parts, self._drop, wake)
+        self._leaver = Leaver(parts, ending, self._mover, self._on_device, self._drop, wake)
         self._end = self._leaver.end
-        self._mover = Mover(parts, self._drop, self._wake.set)
-        self._publisher = Publisher(parts, self._times, self._end, self._wake.set)
+        self._holder = Holder(name, parts, self._owned, self._drop)
+        self._publisher = Publisher(parts, self._times, self._end, wake)
         self._commands = CommandReader(
-            name, parts.timeline, parts.word, parts.encode_text, self._owned, self._end, self._wake.set
+            name, parts.timeline, parts.word, parts.encode_text, self._owned, self._end, wake
         )
-        self._rewinder = Rewinder(parts, self._on_device, self._commands.read_ahead, self._wake.set)
+        self._rewinder = Rewinder(parts, self._on_device, self._commands.read_ahead, wake)
+        self._taker = Taker(
+            name,
+            parts,
+            ending,
+            self._health,
+            self._commands,
+            self._on_device,
+            self._refuses,
+            self._own,
+            self._undo,
+            wake,
+        )
 
     @property
     def sessions(self) -> int:
@@ -91,12 +99,12 @@ class Generator:
     @property
     def free(self) -> float:
         """The room for one more session, as `admission.free` says it: below 0 there is none."""
-        return -1.0 if self._refuses else admission.free(self._capacity(), self._demands())
+        return -1.0 if self._refuses() else admission.free(self._capacity(), self._demands())
 
     @property
     def more(self) -> int:
         """How many further sessions it would take now."""
-        return 0 if self._refuses else admission.more(self._capacity(), self._demands())
+        return 0 if self._refuses() else admission.more(self._capacity(), self._demands())
 
     @property
     def draining(self) -> bool:
@@ -110,7 +118,6 @@ class Generator:
     def undrain(self) -> None:
         self._drain.clear()
 
-    @property
     def _refuses(self) -> bool:
         return self._closed or self.draining or self._health.broken
 
@@ -122,7 +129,8 @@ class Generator:
         """Serve the sessions until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for loop in (self._render_all(), self._commands.run(), self._keep_all(), self._move_all()):
+                moving = self._mover.run(self._drain, self._owned)
+                for loop in (self._render_all(), self._commands.run(), self._keep_all(), moving):
                     tasks.create_task(loop)
         finally:
             self._device.shutdown(wait=False, cancel_futures=True)
@@ -140,27 +148,19 @@ class Generator:
             session = await self._parts.timeline.session(sid)
             if session.status.over:
                 raise SessionOver(sid, session.status)
-            if sid in self._owned or sid in self._taking or session.status.owned != (take_over is not None):
+            if sid in self._owned or sid in self._taker or session.status.owned != (take_over is not None):
                 raise LeaseHeld(sid, session.owner or self._name)
             self._health.offered(sid)
             demand = Demand(session.fps, live=session.pace == "live")
             capacity = self._capacity(for_others=take_over is not None)
-            if self._refuses or not admission.admits(capacity, self._demands(), demand):
+            if self._refuses() or not admission.admits(capacity, self._demands(), demand):
                 return self._refusal()
             wanted = take_over is not None or session.queue_position is not None
-            taking = self._taking[sid] = Taking(demand, wanted=wanted)
-            work = asyncio.create_task(self._begin(sid, taking, take_over))
-            try:
-                # Who asked may leave at any moment. What was begun is finished, and then undone, in good order.
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                taking.abandoned = True
-                work.add_done_callback(lambda _: self._undo(sid, taking))
-                raise
+            return await self._taker.take(sid, demand, take_over, wanted=wanted) or self._refusal()
 
     def offer(self, demand: Demand) -> Refusal | None:
         """Whether a session of another generator would be taken over now."""
-        if self._refuses or not admission.admits(self._capacity(for_others=True), self._demands(), demand):
+        if self._refuses() or not admission.admits(self._capacity(for_others=True), self._demands(), demand):
             return self._refusal()
         return None
 
@@ -169,8 +169,7 @@ class Generator:
 
         The session's clock runs while somebody is in here.
         """
-        if (taking := self._taking.get(sid)) is not None:
-            await taking.decided.wait()
+        await self._taker.decided(sid)
         owned = self._owned.get(sid)
         if owned is None:
             return
@@ -216,7 +215,7 @@ class Generator:
         return list(self._owned.values())
 
     def _demands(self) -> list[Demand]:
-        return [owned.demand for owned in self._all()] + [taking.demand for taking in self._taking.values()]
+        return [owned.demand for owned in self._all()] + self._taker.demands
 
     def _capacity(self, *, for_others: bool = False) -> Capacity:
         """What is kept free for what varies is there for a session of another generator, that nobody else may have."""
@@ -236,76 +235,13 @@ class Generator:
         left = (owned.seconds_left(now, self._limits) for owned in self._owned.values())
         return Refusal(self._name, admission.retry_after_seconds(left))
 
-    async def _begin(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Session | Refusal:
-        try:
-            owned = await self._take(sid, taking, take_over)
-        finally:
-            del self._taking[sid]
-            taking.decided.set()
-        if owned is None:
-            return self._refusal()
-        await owned.recorder.settle()
-        await self._commands.read(owned)  # what was asked while it was on its way here
-        return await self._parts.timeline.session(sid)
-
-    async def _take(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Owned | None:
-        """None: it cannot go on here, or nobody wants it any more; it stays as it was."""
-        parts, over = self._parts, take_over or TakeOver("", "lost")
-        taking.fence = fence = await parts.leases.claim(sid, self._name, dead_owner=over.owner, seen=over.fence)
-        claim = Claim(self._name, fence)
-        try:
-            session = await parts.timeline.session(sid)
-            if take_over and not session.status.owned:  # it has paused a moment ago: it misses no owner
-                await self._give_back(sid, taking, over)
-                raise LeaseHeld(sid, take_over.owner)
-            entries = await history(parts.timeline, sid)
-            left = await left_over(parts, session, fence)
-            restored = await stream_of(
-                parts, session, entries, claim, partial(self._in_turn_on_device, left.due(session.fps))
-            )
-        except (LeaseHeld, SessionOver):
-            raise
-        except ModelBroke:
-            log.exception("the model broke")
-            self._health.broke(sid)
-            try:
-                await self._state_broke(session, entries, claim)
-            finally:
-                await self._give_back(sid, taking, over)
-            return None
-        except BaseException:
-            await self._give_back(sid, taking, over)
-            raise
-        if self._refuses or (taking.abandoned and not taking.wanted):
-            await self._give_back(sid, taking, over)
-            return None
-        owned = self._owned[sid] = own(parts, session, claim, restored, left, over.cause, self._hold, self._unkept)
-        taking.decided.set()
-        self._commands.catch_up(owned, entries)
-        self._wake.set()
-        log.info("session taken: %s", session.prompt)
+    def _own(self, session: Session, claim: Claim, restored: Restored, left: LeftOver, cause: Cause) -> Owned:
+        owned = own(self._parts, session, claim, restored, left, cause, self._holder.hold, self._unkept)
+        self._owned[session.id] = owned
         return owned
 
-    async def _state_broke(self, session: Session, entries: Sequence[AnyEntry], claim: Claim) -> None:
-        """The model broke before the session was owned. Raises SessionOver where it has done so before."""
-        append = self._parts.timeline.append_fact
-        broke = [entry.chunk for entry in entries if isinstance(entry, SessionBroke)]
-        if broke[-1:] == [session.chunks]:
-            await append(session.id, claim.fence, SessionFailed(reason=BROKE_TWICE), owner=claim.owner)
-            raise SessionOver(session.id, SessionState.failed)
-        await append(session.id, claim.fence, _broke(session.chunks, session.fps), owner=claim.owner)
-
-    async def _give_back(self, sid: str, taking: Taking, over: TakeOver) -> None:
-        fence, taking.fence = taking.fence, None  # from now on nobody renews it
-        if fence is not None:
-            await self._parts.leases.release(sid, fence, KEEP_SECONDS, dead_owner=over.owner)
-        await self._ending.if_asked(sid)
-
-    def _undo(self, sid: str, taking: Taking) -> None:
-        """Nobody was told that the session was taken, so it holds no slot, unless it had to be taken by somebody."""
-        owned = self._owned.get(sid)
-        if owned is None or owned.fence != taking.fence or taking.wanted:
-            return
+    def _undo(self, owned: Owned) -> None:
+        """Have it as it was before it was taken, or over where it was nothing before."""
         if owned.resumed:
             owned.pausing = "requested"
             self._wake.set()
@@ -383,32 +319,16 @@ class Generator:
         if owned.broke_before == chunk:
             self._end(owned, SessionFailed(reason=BROKE_TWICE))
         elif not owned.over:
-            owned.recorder.state(_broke(chunk, owned.video.fps))
+            owned.recorder.state(broke_over(chunk, owned.video.fps))
             owned.broken = True
             self._wake.set()
-
-    async def _move_all(self) -> None:
-        while True:
-            await self._drain.wait()
-            await self._move_each()
-            await asyncio.sleep(MOVE_AGAIN_SECONDS)
-
-    async def _move_each(self) -> None:
-        left = dict(self._owned)
-        while left and self.draining:
-            owned = await self._mover.next_of(left.values())
-            del left[owned.sid]
-            began = self._parts.clock()
-            if await self._mover.move(owned):
-                await asyncio.sleep(self._parts.clock() - began)  # so that who takes them catches up in between
 
     async def _keep_all(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             self._pause_unwatched()
-            kept = [self._keep_taking(sid, taking) for sid, taking in self._taking.items()]
-            kept += [self._keep(owned) for owned in self._all() if not owned.paused]
-            errors = await asyncio.gather(*kept)
+            owned = [self._holder.renew(owned) for owned in self._all() if not owned.paused]
+            errors = await asyncio.gather(*self._taker.renewals(), *owned)
             if failed := [error for error in errors if error]:
                 log.warning("%d leases not renewed: %s", len(failed), failed[0])
 
@@ -418,47 +338,6 @@ class Generator:
             if owned.seconds_left(now, self._limits) <= 0:
                 owned.pausing = owned.pausing or "unwatched"
                 self._wake.set()
-
-    async def _keep(self, owned: Owned) -> RedisError | None:
-        with about(owned.sid):
-            try:
-                await self._hold(owned.sid, owned.recorder)
-            except RedisError as error:
-                return error
-            return None
-
-    async def _keep_taking(self, sid: str, taking: Taking) -> RedisError | None:
-        if taking.fence is not None:
-            try:
-                await self._parts.leases.renew(sid, self._name, taking.fence)
-            except (Fenced, SessionOver, NoSuchSession):
-                pass  # it hears of it when it states that it has the session
-            except RedisError as error:
-                return error
-        return None
-
-    async def _hold(self, sid: str, asks: Recorder) -> int | None:
-        """Renew the lease: gives our fence, a new one if the store has lost its newest writes. None: it is not ours."""
-        if (owned := self._owned.get(sid)) is None or owned.recorder is not asks:
-            return None
-        parts = self._parts
-        async with owned.holding:
-            try:
-                newest, newest_id = owned.recorder.newest
-                fence, written_id = await parts.leases.renew(sid, self._name, owned.fence)
-                if fence != owned.fence:
-                    owned.fence, owned.writer = fence, parts.history.writer(sid, fence)
-                if fence != owned.recorder.fence or parse_cursor(written_id) < parse_cursor(newest_id):
-                    log.warning("the store has lost its newest writes")
-                    written = {entry.id for entry in await history(parts.timeline, sid)}
-                    chunks = (await parts.timeline.session(sid)).chunks
-                    owned.recorder.restate(fence, newest, written, chunks)
-            except (Fenced, SessionOver, NoSuchSession) as error:
-                log.warning("not ours any more: %s", error)
-                if not owned.moving:  # else who takes it is about to say so, and its viewers may stay until then
-                    self._drop(owned)
-                return None
-            return owned.fence
 
     def _unkept(self, sid: str, asks: Recorder, reason: str) -> None:
         """A render is made to be kept. Where it cannot be, it is not made."""
@@ -474,12 +353,6 @@ class Generator:
         owned.left.set()
         self._wake.set()
 
-    async def _in_turn_on_device(self, due: float, work: Callable[[], T]) -> T:
-        """For sessions that come, many at once where another replica has died: those first that have run dry, and
-        whoever is here goes on in between."""
-        async with self._coming.turn(due):
-            return await self._on_device(work)
-
     async def _on_device(self, work: Callable[[], T]) -> T:
         """Raises SnapshotError, InputError, and for all else ModelBroke."""
         try:
@@ -488,8 +361,3 @@ class Generator:
             raise
         except Exception as error:
             raise ModelBroke from error
-
-
-def _broke(chunk: int, fps: int) -> SessionBroke:
-    frame = chunk_first_frame(chunk)
-    return SessionBroke(chunk=chunk, frame=frame, media_seconds=frame / fps)

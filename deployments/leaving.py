@@ -1,4 +1,4 @@
-"""How a session leaves its replica: it ends, pauses until some replica goes on with it, or another one does at once."""
+"""How a session leaves its replica: it ends, pauses until some replica goes on with it, or is given up to another."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from deployments.ending import Ending
 from deployments.entries import PauseRefused, SessionEnded, SessionFailed, SessionPaused
 from deployments.logs import about
 from deployments.media_store import MediaError
+from deployments.moving import Mover
 from deployments.owned import Owned
 from deployments.parts import OnDevice, Parts
 from deployments.session import chunk_first_frame
 from deployments.snapshot_shelves import SnapshotsAway
 from deployments.snapshots import Snapshots
-from deployments.timeline import KEEP_SECONDS
 
 END_SECONDS = 2.0
 FLUSH_SECONDS = 2.0
 PAUSE_SECONDS = 10.0
-HAND_OVER_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -35,18 +32,18 @@ class Leaver:
         self,
         parts: Parts,
         ending: Ending,
+        mover: Mover,
         on_device: OnDevice,
         drop: Callable[[Owned], None],
         changed: Callable[[], None],
     ) -> None:
         self._ending = ending
+        self._mover = mover
         self._on_device = on_device
         self._drop = drop
         self._changed = changed
         self._snapshots = Snapshots(parts.media)
         self._recent = parts.recent
-        self._leases = parts.leases
-        self._hand_over = parts.hand_over
         self._leaving: set[asyncio.Task[None]] = set()
 
     def end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
@@ -72,11 +69,7 @@ class Leaver:
             return
         owned.leaving = True
         with about(owned.sid):
-            self._start(self._give_up(owned))
-
-    async def done(self) -> None:
-        """Returns when what was told to leave has left."""
-        await asyncio.gather(*self._leaving)
+            self._start(self._mover.give_up(owned))
 
     async def _end(self, owned: Owned, fact: SessionEnded | SessionFailed) -> None:
         """Who reads the session when its video stops finds the reason, unless the store is away."""
@@ -126,23 +119,6 @@ class Leaver:
         await self._forget_recent(sid, fence)
         if path:
             await self._snapshots.forget_others(path)
-
-    async def _give_up(self, owned: Owned) -> None:
-        """Another generator takes it at once, or when it has lost its lease."""
-        owned.moving = True  # who takes it is about to say so, and its viewers may stay until then
-        if owned.recording is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await owned.recording.flush()
-        await owned.recorder.written()
-        try:
-            async with asyncio.timeout(HAND_OVER_SECONDS):
-                await self._hand_over(owned.sid)
-        except Exception as error:
-            log.warning("nobody else has taken it yet: %r", error)
-            with suppress(RedisError):  # it runs out by itself
-                await self._leases.release(owned.sid, owned.fence, KEEP_SECONDS)
-        self._drop(owned)
 
     async def _forget_recent(self, sid: str, fence: int) -> None:
         """Everything is out, and recorded; but somebody else may have the session by now."""

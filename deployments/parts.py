@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deployments.admission import OFFLINE_SLOTS, Demand
+from deployments.context import Context
 from deployments.entries import PromptExpanded, PromptRequested
 from deployments.leases import Leases
 from deployments.media_store import MediaStore
-from deployments.prompt_plan import Context
 from deployments.recent_fragments import RecentFragments
 from deployments.scheduler import Estimate
 from deployments.timeline import Timeline

@@ -1,49 +1,32 @@
-"""How a replica comes to own a session: it reads what was asked, and begins the video or goes on with it."""
+"""How a replica comes to own a session: it claims it, has its video begun or gone on with, or gives it back."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, TypeVar
+
+from redis.exceptions import RedisError
 
 from deployments.admission import Demand
-from deployments.entries import (
-    AnyEntry,
-    Chunk,
-    Fact,
-    RecordingFailed,
-    SessionCreated,
-    SessionFailed,
-    SessionMoved,
-    SessionResumed,
-    SessionStarting,
-)
-from deployments.fragments import Fragment
-from deployments.keeper import Keeper
-from deployments.media_store import MediaError
+from deployments.claimed import Cause, Claim, LeftOver, left_over, stream_of
+from deployments.commands import CommandReader
+from deployments.device_health import BROKE_TWICE, DeviceHealth, ModelBroke, broke_over
+from deployments.ending import Ending, history
+from deployments.entries import AnyEntry, SessionBroke, SessionFailed
 from deployments.owned import Owned
-from deployments.parts import OnDevice, Parts, Stream
-from deployments.playout import PlayoutClock
-from deployments.recorder import Recorder
-from deployments.recording import Recording, recorded
-from deployments.replaying import Replay, words_of
-from deployments.restoring import Restored, begin, restore
-from deployments.session import Session, SessionState, chunk_at, chunk_first_frame
-from deployments.snapshot_shelves import SnapshotsAway
-from deployments.steps import prompt_before, steps_of
-from deployments.store import SessionOver
-from deployments.thumbnails import Thumbnails
-from deployments.video_config import VideoConfig
-from longlive.switch import Recache
+from deployments.parts import OnDevice, Parts
+from deployments.placement import TakeOver
+from deployments.restoring import Restored
+from deployments.session import Session, SessionState
+from deployments.store import Fenced, LeaseHeld, NoSuchSession, SessionOver
+from deployments.timeline import KEEP_SECONDS
+from deployments.turns import Turns
 
-CARRIED_SECONDS = 10.0
-"""A video that has stood still for longer may have had no viewers; and no clocks of two machines differ by so much."""
-
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -52,187 +35,161 @@ class Taking:
     """A session on its way to a replica: it has a slot, and once it has a `fence`, a lease that is to be renewed.
 
     `wanted`: whoever asks, it waits for somebody to take it. `abandoned`: who asked for it to be taken has left.
-    `decided`: it is owned by now, or never will be.
+    `owned`: it has come. `decided`: it has, or never will.
     """
 
     demand: Demand
-    wanted: bool = False
+    wanted: bool
     abandoned: bool = False
     fence: int | None = None
+    owned: Owned | None = None
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@dataclass(frozen=True)
-class LeftOver:
-    """The newest fragments of an owner before, and its newest chunk; of its chunks so many are recorded."""
+class Taker:
+    """`name` is the replica's. `own` is given each session whose video is there; where it `refuses` by then, none is.
 
-    fragments: tuple[Fragment, ...] = ()
-    recorded: int = 0
-    newest: Chunk | None = None
+    `undo` gets one that nobody was told of, and nobody else waits for: it shall hold no slot. `changed` is told of each
+    that is owned.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parts: Parts,
+        ending: Ending,
+        health: DeviceHealth,
+        commands: CommandReader,
+        on_device: OnDevice,
+        refuses: Callable[[], bool],
+        own: Callable[[Session, Claim, Restored, LeftOver, Cause], Owned],
+        undo: Callable[[Owned], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._parts = parts
+        self._ending = ending
+        self._health = health
+        self._commands = commands
+        self._on_device = on_device
+        self._refuses = refuses
+        self._own = own
+        self._undo = undo
+        self._changed = changed
+        self._coming = Turns()
+        self._taking: dict[str, Taking] = {}
+
+    def __contains__(self, sid: str) -> bool:
+        return sid in self._taking
 
     @property
-    def shown_at(self) -> float:
-        """When the newest chunk was due, unix time. Infinite where there is none."""
-        return (self.newest.at + (self.newest.slack_ms or 0)) / 1000 if self.newest is not None else math.inf
+    def demands(self) -> list[Demand]:
+        """Of the sessions that are on their way."""
+        return [taking.demand for taking in self._taking.values()]
 
-    def due(self, fps: int) -> float:
-        """When there is nothing more to show, unix time."""
-        return self.shown_at + (self.newest.frames / fps if self.newest is not None else 0)
+    async def decided(self, sid: str) -> None:
+        """Returns once a session is not on its way any more."""
+        if (taking := self._taking.get(sid)) is not None:
+            await taking.decided.wait()
 
+    async def take(self, sid: str, demand: Demand, take_over: TakeOver | None, *, wanted: bool) -> Session | None:
+        """The session, once it is owned. None: it cannot go on here, or nobody wants it any more; it stays as it was.
 
-@dataclass(frozen=True)
-class Claim:
-    owner: str
-    fence: int
+        It is on its way from the first moment on. `wanted`: even where who asks leaves. Raises LeaseHeld, SessionOver,
+        and what the stores and the text encoder do: then, too, it stays as it was.
+        """
+        taking = self._taking[sid] = Taking(demand, wanted)
+        work = asyncio.create_task(self._begin(sid, taking, take_over))
+        try:
+            # Who asked may leave at any moment. What was begun is finished, and then undone, in good order.
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            taking.abandoned = True
+            work.add_done_callback(lambda _: self._abandon(taking))
+            raise
 
+    def renewals(self) -> list[Coroutine[Any, Any, RedisError | None]]:
+        """To be awaited: each renews the lease of one that is on its way, and gives what kept it from that."""
+        return [self._renew(sid, taking) for sid, taking in self._taking.items()]
 
-async def stream_of(
-    parts: Parts, session: Session, entries: Sequence[AnyEntry], claim: Claim, on_device: OnDevice
-) -> Restored:
-    """The video of a session that was claimed: a new one, or one that goes on after the chunks it has.
+    async def _begin(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Session | None:
+        try:
+            owned = await self._take(sid, taking, take_over)
+        finally:
+            del self._taking[sid]
+            taking.decided.set()
+        if owned is None:
+            return None
+        await owned.recorder.settle()
+        await self._commands.read(owned)  # what was asked while it was on its way here
+        return await self._parts.timeline.session(sid)
 
-    `entries` are its timeline. Raises what the stores and the text encoder do: another attempt may go well. Where none
-    will, it states that the session failed, and raises SessionOver.
-    """
-    if _is_render(session):
-        return Restored(await _replay(parts, entries, on_device), session.chunks)
-    steps = steps_of(entries)
-    prompt = prompt_before(steps, session.chunks)
-    if not session.chunks:
-        return Restored(await begin(parts, on_device, prompt, session.seed), 0)
-    restored = await restore(parts, on_device, session, session.chunks, prompt)
-    if restored.chunk != session.chunks and _is_new_fork(session):
-        reason = "What it was to go on from is not kept any more. Fork the session again, at a later time."
-        await parts.timeline.append_fact(session.id, claim.fence, SessionFailed(reason=reason), owner=claim.owner)
-        raise SessionOver(session.id, SessionState.failed)
-    if restored.chunk and prompt_before(steps, restored.chunk) != prompt:
-        embeddings = await parts.encode_text(prompt)
-        await on_device(partial(restored.stream.switch, embeddings, Recache()))
-    return restored
+    async def _take(self, sid: str, taking: Taking, take_over: TakeOver | None) -> Owned | None:
+        parts, over = self._parts, take_over or TakeOver("", "lost")
+        taking.fence = fence = await parts.leases.claim(sid, self._name, dead_owner=over.owner, seen=over.fence)
+        claim = Claim(self._name, fence)
+        try:
+            session = await parts.timeline.session(sid)
+            if take_over and not session.status.owned:  # it has paused a moment ago: it misses no owner
+                await self._give_back(sid, taking, over)
+                raise LeaseHeld(sid, take_over.owner)
+            entries = await history(parts.timeline, sid)
+            left = await left_over(parts, session, fence)
+            restored = await stream_of(parts, session, entries, claim, partial(self._in_turn, left.due(session.fps)))
+        except (LeaseHeld, SessionOver):
+            raise
+        except ModelBroke:
+            log.exception("the model broke")
+            self._health.broke(sid)
+            try:
+                await self._state_broke(session, entries, claim)
+            finally:
+                await self._give_back(sid, taking, over)
+            return None
+        except BaseException:
+            await self._give_back(sid, taking, over)
+            raise
+        if self._refuses() or (taking.abandoned and not taking.wanted):
+            await self._give_back(sid, taking, over)
+            return None
+        owned = taking.owned = self._own(session, claim, restored, left, over.cause)
+        taking.decided.set()
+        self._commands.catch_up(owned, entries)
+        self._changed()  # last: its first chunk follows what was asked before
+        log.info("session taken: %s", session.prompt)
+        return owned
 
+    async def _state_broke(self, session: Session, entries: Sequence[AnyEntry], claim: Claim) -> None:
+        """The model broke before the session was owned. Raises SessionOver where it has done so before."""
+        append = self._parts.timeline.append_fact
+        broke = [entry.chunk for entry in entries if isinstance(entry, SessionBroke)]
+        if broke[-1:] == [session.chunks]:
+            await append(session.id, claim.fence, SessionFailed(reason=BROKE_TWICE), owner=claim.owner)
+            raise SessionOver(session.id, SessionState.failed)
+        await append(session.id, claim.fence, broke_over(session.chunks, session.fps), owner=claim.owner)
 
-async def left_over(parts: Parts, session: Session, fence: int) -> LeftOver:
-    """What the owner before may not have handed out, or recorded, of the session that is taken over from it."""
-    if not session.status.owned:
-        return LeftOver()
-    newest = await parts.timeline.newest_chunk(session.id)
-    try:
-        fragments = await parts.recent.before(session, fence, _video(session).hash)
-        kept = await recorded(parts.media, session.id) if session.record else []
-    except (SnapshotsAway, MediaError) as error:
-        log.warning("what viewers and the recording do not have yet is lost: %s", error)
-        return LeftOver(newest=newest)
-    return LeftOver(tuple(fragments), kept[-1].chunks.stop if kept else 0, newest)
+    async def _give_back(self, sid: str, taking: Taking, over: TakeOver) -> None:
+        fence, taking.fence = taking.fence, None  # from now on nobody renews it
+        if fence is not None:
+            await self._parts.leases.release(sid, fence, KEEP_SECONDS, dead_owner=over.owner)
+        await self._ending.if_asked(sid)
 
+    def _abandon(self, taking: Taking) -> None:
+        if taking.owned is not None and not taking.wanted:
+            self._undo(taking.owned)
 
-def _video(session: Session) -> VideoConfig:
-    return VideoConfig(width=session.width, height=session.height, fps=session.fps)
+    async def _renew(self, sid: str, taking: Taking) -> RedisError | None:
+        if taking.fence is not None:
+            try:
+                await self._parts.leases.renew(sid, self._name, taking.fence)
+            except (Fenced, SessionOver, NoSuchSession):
+                pass  # it hears of it when it states that it has the session
+            except RedisError as error:
+                return error
+        return None
 
-
-def _is_new_fork(session: Session) -> bool:
-    parent = session.parent
-    return parent is not None and parent.relation == "fork" and session.chunks == chunk_at(parent.frame)
-
-
-def _is_render(session: Session) -> bool:
-    return session.parent is not None and session.parent.relation == "render"
-
-
-async def _replay(parts: Parts, entries: Sequence[AnyEntry], on_device: OnDevice) -> Stream:
-    """A render, which is made from its beginning on however often it was interrupted: else it would be another one."""
-    created = entries[0]
-    assert isinstance(created, SessionCreated)
-    words = {text: await parts.encode_text(text) for text in words_of(created.past)}
-    return await on_device(partial(Replay, created.past, created.seed, words, parts.open_stream, parts.restore_stream))
-
-
-def own(
-    parts: Parts,
-    session: Session,
-    claim: Claim,
-    restored: Restored,
-    left: LeftOver,
-    cause: Literal["lost", "handed-over"],
-    hold: Callable[[str, Recorder], Awaitable[int | None]],
-    unkept: Callable[[str, Recorder, str], None],
-) -> Owned:
-    """The session in its owner's hands, its first fact stated.
-
-    `cause` is why it is taken over, if it is. `hold` is asked, where the store says that it is another's, for the fence
-    by which it is ours; None: it is not. `unkept` hears, with a reason for people, that a render is not recorded. Both
-    are told who asks, for the session may be ours once more.
-    """
-    now, fence = parts.clock(), claim.fence
-    video = _video(session)
-    # Nothing here refers back to what is owned: a session that is dropped gives its memory back at once.
-    recorder = Recorder(parts.timeline, session.id, claim.owner, fence, partial(hold, session.id))
-    live, recording = session.pace == "live", None
-
-    def failed(reason: str) -> None:
-        recorder.state(RecordingFailed(reason=reason))
-        if not live:
-            unkept(session.id, recorder, reason)
-
-    if session.record:
-        recording = Recording(
-            parts.media,
-            session.id,
-            partial(parts.init_segment, video),
-            failed,
-        )
-    recorder.state(_first_fact(session, restored, cause))
-    owned = Owned(
-        session.id,
-        fence,
-        restored.stream,
-        _clock(video, now, left),
-        recorder,
-        Keeper(parts.history.seconds),
-        parts.history.writer(session.id, fence),
-        video,
-        session.chunks,
-        asked=now,
-        live=live,
-        starting=session.status in (SessionState.queued, SessionState.starting),
-        resumed=session.status is SessionState.paused,
-        moved=session.status is SessionState.live,
-        max_seconds=session.max_seconds,
-        again=_is_render(session),
-        recording=recording,
-        thumbnails=Thumbnails(parts.media, session.id, parts.thumbnail, session.first_chunk),
-    )
-    for fragment in left.fragments:
-        owned.ring.publish(fragment)
-        if recording is not None and fragment.chunk >= left.recorded:
-            recording.add(fragment)
-    return owned
-
-
-def _clock(video: VideoConfig, now: float, left: LeftOver) -> PlayoutClock:
-    """One that goes on as that of the owner before, by which its newest chunk was due."""
-    clock = PlayoutClock(video.fps, now)
-    ago = time.time() - left.shown_at
-    if left.newest is not None and abs(ago) < CARRIED_SECONDS:
-        clock.go_on(left.newest.first_frame, now - ago)
-    return clock
-
-
-def _first_fact(session: Session, restored: Restored, cause: Literal["lost", "handed-over"]) -> Fact:
-    chunk = session.chunks
-    frame = chunk_first_frame(chunk)
-    seconds = frame / session.fps
-    as_of = None if restored.chunk == chunk else restored.chunk
-    match session.status:
-        case SessionState.queued:
-            return SessionStarting()
-        case SessionState.paused:
-            return SessionResumed(chunk=chunk, frame=frame, media_seconds=seconds, restored_chunk=as_of)
-        case _:
-            return SessionMoved(
-                chunk=chunk,
-                frame=frame,
-                media_seconds=seconds,
-                restored_chunk=as_of,
-                cause=cause,
-                damaged=restored.damaged,
-            )
+    async def _in_turn(self, due: float, work: Callable[[], T]) -> T:
+        """For sessions that come, many at once where another replica has died: those first that have run dry, and
+        whoever is here goes on in between."""
+        async with self._coming.turn(due):
+            return await self._on_device(work)

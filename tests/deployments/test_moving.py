@@ -19,6 +19,7 @@ from redis_store import Store
 from torch import Tensor
 
 from deployments.admission import Demand
+from deployments.claimed import LeftOver
 from deployments.entries import (
     Chunk,
     PromptApplied,
@@ -39,7 +40,6 @@ from deployments.receipts import PromptStatus, receipts
 from deployments.recording import recorded
 from deployments.session import Session, SessionState, chunk_first_frame
 from deployments.store import Keys, LeaseHeld
-from deployments.taking import LeftOver
 from deployments.video_config import VideoConfig
 from longlive.snapshot import Snapshot
 
@@ -344,7 +344,7 @@ async def test_a_generator_that_drains_hands_its_sessions_over_between_chunks(st
 async def test_a_session_that_nobody_takes_goes_on_where_it_is_and_is_offered_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: str
 ) -> None:
-    monkeypatch.setattr("deployments.generator.MOVE_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("deployments.moving.MOVE_AGAIN_SECONDS", 0.05)
     first, second = pair(store, tmp_path)
     first.heir = None
     asked: list[str] = []
@@ -414,7 +414,7 @@ def test_who_is_taken_over_has_something_to_show_until_the_newest_chunk_has_play
 
 
 def mover_at(clock: Callable[[], float]) -> Mover:
-    parts = mock.Mock(spec=Parts, clock=clock, others_have_room=mock.Mock(), hand_over=mock.Mock())
+    parts = mock.Mock(spec=Parts, clock=clock, others_have_room=mock.Mock(), hand_over=mock.Mock(), leases=mock.Mock())
     return Mover(parts, mock.Mock(), mock.Mock())
 
 
