@@ -16,6 +16,7 @@ from deployments.cli_generate import generate
 from deployments.cli_input import Decoder, DTypeOption, PlainDTypeOption, WrongInput, users_input
 from deployments.cli_models import fetch, inspect
 from deployments.cli_plan import plan
+from deployments.cli_prompts import add_prompts
 from deployments.cli_sessions import sessions_app
 from deployments.cli_time_machine import add_time_machine
 from deployments.cli_tiny import eval_app, train_app
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+add_prompts(sessions_app)
 add_time_machine(sessions_app)
 app.add_typer(sessions_app, name="sessions")
 

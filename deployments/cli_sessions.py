@@ -6,7 +6,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +25,7 @@ from deployments.cli_session_calls import (
     tell_created,
     users_words,
 )
-from deployments.cli_session_input import json_object, labels_of, size_of, timed_prompt, when
+from deployments.cli_session_input import json_object, labels_of, size_of, timed_prompt
 
 if TYPE_CHECKING:
     from deployments.client_calls import SessionOptions
@@ -133,82 +133,6 @@ def show(sid: IdArgument, url: UrlOption = URL, as_json: JsonOption = False) -> 
     console.print(session_table(view))
     if prompts:
         console.print(prompts_table(prompts))
-
-
-@sessions_app.command()
-def prompt(
-    sid: IdArgument,
-    text: Annotated[str, typer.Argument(help="What the video shows from then on.")],
-    at: Annotated[
-        float | None, typer.Option(help="Seconds of the video from which on; else as soon as can be.")
-    ] = None,
-    at_frame: Annotated[int | None, typer.Option(help="Or the frame from which on.")] = None,
-    mode: Annotated[
-        Literal["recache", "keep", "cut", "blend"],
-        typer.Option(help="Change without a cut, let the old prompt linger, begin a new scene, or go over in steps."),
-    ] = "recache",
-    blend_seconds: Annotated[float | None, typer.Option(help="How long a blend takes.")] = None,
-    expand: Annotated[
-        bool | None,
-        typer.Option(
-            "--expand/--as-is", help="It is a change, to make a prompt of, or a prompt by itself. Not said: seen."
-        ),
-    ] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Only tell what would be made of it.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until the video shows it.")] = False,
-    token: TokenOption = None,
-    url: UrlOption = URL,
-    as_json: JsonOption = False,
-) -> None:
-    """Change what a video shows, now or later."""
-    if at is not None and at_frame is not None:
-        raise WrongInput("--at and --at-frame are two ways to say when; give one of them")
-    if preview:
-        _preview(url, sid, token, text, as_json)
-        return
-    with steering(url, sid, token) as session:
-        accepted = session.prompt(text, when(at, at_frame), mode, blend_seconds, "auto" if expand is None else expand)
-        receipt = session.wait_applied(accepted.prompt_id) if wait else accepted
-    if as_json:
-        print_json(receipt)
-        return
-    from deployments.cli_session_views import readable, receipt_line
-
-    print(receipt_line(receipt))
-    for warning in receipt.warnings:
-        print(readable(warning), file=sys.stderr)
-
-
-def _preview(url: str, sid: str, token: str | None, text: str, as_json: bool) -> None:
-    with steering(url, sid, token) as session:
-        made = session.preview(text)
-    if as_json:
-        print_json(made)
-        return
-    from deployments.cli_session_views import readable
-
-    print(readable(made.prompt))
-    for warning in made.warnings:
-        print(readable(warning), file=sys.stderr)
-
-
-@sessions_app.command()
-def cancel(
-    sid: IdArgument,
-    prompt_id: Annotated[str, typer.Argument(metavar="PROMPT_ID", help="As 'prompt' and 'show' tell it.")],
-    token: TokenOption = None,
-    url: UrlOption = URL,
-    as_json: JsonOption = False,
-) -> None:
-    """Take back a prompt that still waits for its time."""
-    with steering(url, sid, token) as session:
-        receipt = session.cancel(prompt_id)
-    if as_json:
-        print_json(receipt)
-        return
-    from deployments.cli_session_views import receipt_line
-
-    print(receipt_line(receipt))
 
 
 @sessions_app.command()

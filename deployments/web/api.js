@@ -55,7 +55,30 @@ async function json(url, options = {}) {
     return await answer.json();
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new Problem(0, "unreachable", "The service's answer broke off.");
+    throw brokeOff();
+  }
+}
+
+const brokeOff = () => new Problem(0, "unreachable", "The service's answer broke off.");
+
+/** The server-sent events of an answer as they come, `{name, data}`, while it is not aborted. */
+async function* eventsOf(answer, signal) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); // not every browser can iterate a stream
+  let rest = "";
+  try {
+    while (true) {
+      const { value, done } = await reader.read().catch(() => ({ done: true }));
+      signal?.throwIfAborted();
+      if (done) return;
+      const parts = (rest + value).split("\n\n");
+      rest = parts.pop();
+      for (const part of parts) {
+        const [name, data] = ["event", "data"].map((field) => part.match(new RegExp(`^${field}: (.*)$`, "m"))?.[1]);
+        if (name && data) yield { name, data: JSON.parse(data) };
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // what is broken is over already
   }
 }
 
@@ -128,18 +151,12 @@ export async function previewPrompt(id, text, hear, signal) {
   const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
   const body = JSON.stringify({ session: id, text });
   const answer = await ask("/v1/prompts/preview", { method: "POST", headers, body, signal });
-  let rest = "";
-  for await (const part of answer.body.pipeThrough(new TextDecoderStream())) {
-    const events = (rest + part).split("\n\n");
-    rest = events.pop();
-    for (const [, name, data] of events.map((event) => event.match(/^event: (.*)\ndata: (.*)$/))) {
-      const said = JSON.parse(data);
-      if (name === "problem") throw new Problem(said.status, said.code, said.detail);
-      if (name === "expansion") return said;
-      hear(said.prompt);
-    }
+  for await (const { name, data } of eventsOf(answer, signal)) {
+    if (name === "problem") throw new Problem(data.status, data.code, data.detail);
+    if (name === "expansion") return data;
+    if (name === "words") hear(data.prompt);
   }
-  throw new Problem(0, "unreachable", "The service's answer broke off.");
+  throw brokeOff();
 }
 /** Texts that would change what a video shows. */
 export const readSuggestions = async (id, signal) => (await json(pathOf(id, "/suggestions"), { signal })).data;

@@ -1,6 +1,6 @@
 /** The page: start a video, watch it, steer it, end it. A session's id is in the address, so a reload goes on. */
 
-import { createSession, pause, previewPrompt, Problem, readModel, readSuggestions } from "./api.js";
+import { createSession, pause, previewPrompt, Problem, readModel } from "./api.js";
 import { Clip } from "./clip.js";
 import { clockTime, element, linkTo } from "./element.js";
 import { showGallery } from "./gallery.js";
@@ -9,6 +9,7 @@ import { LivePlayer } from "./player.js";
 import { PromptBox } from "./prompt_box.js";
 import { PromptList } from "./prompt_list.js";
 import { Statistics } from "./statistics.js";
+import { Suggestions } from "./suggestions.js";
 import { TimeLine } from "./timeline.js";
 import { Watch } from "./watch.js";
 
@@ -20,6 +21,7 @@ class Page {
   #parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((part) => [part.id, part]));
   #model = { examples: [], follow_ups: [], first_chunk_frames: 9, chunk_frames: 12 };
   #box = new PromptBox(this.#parts);
+  #suggestions = new Suggestions(this.#box);
   #list = new PromptList(this.#parts.prompts);
   #timeLine = new TimeLine(this.#parts.reel);
   #statistics = new Statistics(this.#parts.statistics, () => this.#watch ?? {});
@@ -96,8 +98,13 @@ class Page {
     if (!isOpen && view === this.#clip) this.#timeLine.range = null;
   }
 
+  #note(words, isWarning = false) {
+    this.#parts.notice.textContent = words;
+    this.#parts.notice.classList.toggle("mild", isWarning);
+  }
+
   #complain(problem = null) {
-    this.#parts.notice.textContent = problem?.message ?? "";
+    this.#note(problem?.message ?? "");
     if (problem && !(problem instanceof Problem)) throw problem;
   }
 
@@ -145,9 +152,9 @@ class Page {
     pauseButton.textContent = session?.status === "paused" ? "Resume" : "Pause";
     pauseButton.disabled = !["live", "paused"].includes(session?.status);
     document.title = session ? `${session.prompt} · ${TITLE}` : TITLE;
-    const { examples } = this.#model;
-    if (steers) this.#suggest();
-    else this.#box.suggest({ idle: examples, over: examples.slice(0, 3) }[view] ?? []);
+    const { examples, follow_ups: followUps } = this.#model;
+    if (steers) this.#suggestions.fit(watch.id, followUps);
+    else this.#suggestions.offer({ idle: examples, over: examples.slice(0, 3) }[view] ?? []);
     if (view === "over" && before !== "over") {
       if (session.status === "failed" && !this.#box.text) this.#box.text = session.prompt;
       // Who reads elsewhere stays there; who was at a button that is gone now can type on.
@@ -155,29 +162,20 @@ class Page {
     }
   }
 
-  /** Offer what would change the picture as it is. */
-  async #suggest() {
-    const watch = this.#watch;
-    try {
-      const suggestions = await readSuggestions(watch.id, this.#leave.signal);
-      if (watch === this.#watch && watch.mine && !watch.over) this.#box.suggest(suggestions);
-    } catch {
-      if (watch === this.#watch) this.#box.suggest(this.#model.follow_ups);
-    }
-  }
-
   /** Put the whole prompt that is made of a text into the box. */
-  async #writeOut(text) {
+  async #writeOut({ text, signal: takenOver }) {
+    const left = this.#leave.signal;
+    const signal = AbortSignal.any([takenOver, left]);
     this.#box.busy = true;
     this.#complain();
     try {
-      const made = await previewPrompt(this.#watch.id, text, (words) => this.#box.write(words), this.#leave.signal);
+      const made = await previewPrompt(this.#watch.id, text, (words) => this.#box.write(words), signal);
       this.#box.write(made.prompt, made.mode);
-      if (made.warnings.length) this.#parts.notice.textContent = made.warnings.join(" ");
+      this.#note(made.warnings.join(" "), true);
     } catch (problem) {
-      if (this.#leave.signal.aborted) return;
+      if (takenOver.aborted) return;
       this.#box.text = text;
-      this.#complain(problem);
+      if (!left.aborted) this.#complain(problem);
     } finally {
       this.#box.busy = false;
     }

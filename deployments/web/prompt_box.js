@@ -9,15 +9,20 @@ const PURPOSES = {
   wait: { question: "What happens next?", example: "", send: "Send" },
 };
 
+const WRITE_OUT = "Write it out";
+const TAKE_BACK = "Back to my words";
+
 /**
  * Fires `submit` (detail: `{text, frame, mode, blend, record, isWhole}`; `frame` null: as soon as possible; `isWhole`: it was
- * written out here), `when` (detail: the frame it is set to now) and `write` (detail: the text to write out).
+ * written out here), `when` (detail: the frame it is set to now) and `write` (detail: `{text, signal}`, the text to write
+ * out, until somebody takes over).
  */
 export class PromptBox extends EventTarget {
   #parts;
   #frame = null;
-  #isWhole = false;
+  #typed = null; // what was typed before it was written out; null: it is not
   #written = 0;
+  #writing = null;
   #modeBefore = null;
   #suggested = "";
 
@@ -31,14 +36,21 @@ export class PromptBox extends EventTarget {
       event.preventDefault();
       parts["prompt-form"].requestSubmit();
     });
-    // Who deletes most of what was written out types something else.
-    parts.prompt.addEventListener("input", () => (this.#isWhole &&= this.text.length > this.#written / 2));
+    parts.prompt.addEventListener("input", () => {
+      this.#stopWriting();
+      // Who deletes most of what was written out types something else.
+      if (this.text.length <= this.#written / 2 || !this.#written) this.#ownWords();
+    });
     parts["write-out"].addEventListener("click", () => {
-      if (this.text && !this.#isBusy) this.dispatchEvent(new CustomEvent("write", { detail: this.text }));
+      if (this.#typed !== null) this.text = this.#typed;
+      else if (this.text && !this.#isBusy) this.#writeOut();
       this.focus();
     });
     parts.when.addEventListener("click", () => (this.at(null), this.focus()));
-    parts.mode.addEventListener("change", () => (parts["blend-choice"].hidden = parts.mode.value !== "blend"));
+    parts.mode.addEventListener("change", () => {
+      this.#modeBefore = null;
+      parts["blend-choice"].hidden = parts.mode.value !== "blend";
+    });
   }
 
   /** What it is for, one of `begin`, `again`, `steer`, `wait` (closed until something is known). */
@@ -61,16 +73,37 @@ export class PromptBox extends EventTarget {
 
   set text(text) {
     this.#parts.prompt.value = text;
-    this.#isWhole = false;
+    this.#stopWriting();
+    this.#ownWords();
+  }
+
+  #ownWords() {
+    this.#typed = null;
+    this.#written = 0;
     if (this.#modeBefore !== null) this.#parts.mode.value = this.#modeBefore;
     this.#modeBefore = null;
+    this.#parts["write-out"].textContent = WRITE_OUT;
+  }
+
+  #writeOut() {
+    this.#typed = this.text;
+    this.#writing = new AbortController();
+    this.#parts["write-out"].textContent = TAKE_BACK;
+    this.#parts.prompt.setAttribute("aria-busy", "true");
+    this.dispatchEvent(new CustomEvent("write", { detail: { text: this.text, signal: this.#writing.signal } }));
+  }
+
+  #stopWriting() {
+    this.#writing?.abort();
+    this.#writing = null;
+    this.#parts.prompt.removeAttribute("aria-busy");
   }
 
   /** A prompt as far as it is written out, to be edited; `mode`, how it takes hold, once it is all there. */
   write(text, mode) {
     this.#parts.prompt.value = text;
-    this.#isWhole = true;
     this.#written = text.length;
+    if (mode) this.#stopWriting();
     if (mode !== "cut" || this.#parts.mode.value === mode) return;
     this.#modeBefore = this.#parts.mode.value; // the cut is for this one alone
     this.#parts.mode.value = mode;
@@ -125,7 +158,7 @@ export class PromptBox extends EventTarget {
       mode: mode.value,
       blend: blend.valueAsNumber,
       record: record.checked,
-      isWhole: this.#isWhole,
+      isWhole: this.#typed !== null,
     };
     this.dispatchEvent(new CustomEvent("submit", { detail }));
   }

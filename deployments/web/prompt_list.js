@@ -101,14 +101,15 @@ export class PromptList extends EventTarget {
 }
 
 /** What became of a prompt, in words. */
-function sentence({ status, seconds, latency, reason, timed, mode, again }, state) {
+function sentence({ status, seconds, latency, reason, timed, mode, again, expands }, state) {
   const time = seconds === undefined ? "" : clockTime(seconds);
   const how = { cut: ", with a cut", keep: ", lingering", blend: ", blending over" }[mode] ?? "";
   switch (status) {
     case "expanded":
-      return "written out, waiting for the next pictures";
+      return timed ? `for ${time}` : "waiting for the next pictures";
     case "accepted":
-      return timed ? `accepted, for ${time}` : "accepted, waiting for the next pictures";
+      if (timed) return `accepted, for ${time}`;
+      return expands ? "accepted, being written out" : "accepted, waiting for the next pictures";
     case "scheduled":
       return timed ? `scheduled for ${time}${how}` : `scheduled for ${time}, in a moment`;
     case "applied": {
@@ -132,6 +133,8 @@ function author({ source, ms }) {
       return "written out by rules";
     case "stock":
       return "nothing was made of it";
+    case "raw":
+      return "as it was typed";
     default:
       return "";
   }

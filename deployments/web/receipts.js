@@ -4,11 +4,11 @@ export const PENDING = ["accepted", "expanded", "scheduled"];
 const NEVER = "The video ended before this took effect.";
 
 /**
- * A prompt is `accepted`, `expanded`, `scheduled`, `applied`, `refused` or `cancelled`, as the service says. `seconds` is
- * its time in the video once that is planned or known; `text`, `warnings`, `reason`, `latency` (ms) and `mode` are what
- * they say. `shows` is what the video shows of it, and `source` who made that of the text, in `ms`. The first prompt of a
- * session has the id ""; one that is in force again since the video went back is another one, with `again` set, that has
- * the colour of the first.
+ * A prompt is `accepted`, `expanded`, `scheduled`, `applied`, `refused` or `cancelled`, as the service says. `expands`: a
+ * prompt is made of its text. `seconds` is its time in the video once that is planned or known; `text`, `warnings`,
+ * `reason`, `latency` (ms) and `mode` are what they say. `shows` is what the video shows of it, and `source` who made that
+ * of the text, in `ms`. The first prompt of a session has the id ""; one that is in force again since the video went back
+ * is another one, with `again` set, that has the colour of the first.
  */
 export class Receipts {
   #prompts = new Map();
@@ -44,8 +44,8 @@ export class Receipts {
       this.#put("", { text: entry.prompt, shows: entry.prompt, status: "applied", seconds, warnings: entry.warnings });
     } else if (type === "prompt.requested" && !this.#prompts.has(id)) {
       const seconds = entry.at_frame === null ? undefined : entry.at_frame / this.#fps;
-      const { text, mode, warnings } = entry;
-      this.#put(id, { text, shows: text, mode, warnings, seconds, timed: seconds !== undefined, status: "accepted" });
+      const { text, mode, warnings, expand: expands } = entry;
+      this.#put(id, { text, shows: text, expands, mode, warnings, seconds, timed: seconds !== undefined, status: "accepted" });
     } else if (type === "prompt.expanded" && this.#isPending(id)) {
       const { prompt: shows, source, ms, mode, warnings } = entry;
       const { status, warnings: before } = this.#prompts.get(id);

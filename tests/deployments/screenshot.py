@@ -18,21 +18,25 @@ from service_process import ServiceProcess
 
 BETWEEN_SECONDS = 6.0
 FORK_BACK_SECONDS = 4.0
+WRITTEN = "(typed) => { const box = document.getElementById('prompt'); return !box.ariaBusy && box.value !== typed; }"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A window of a browser, what is typed into it, what is asked for in the time to come, and what is opened.
+    """A window of a browser, the scene that is begun, and what is said of it one after the other, in a few words each.
 
-    With `fork`: it is forked `FORK_BACK_SECONDS` before its newest picture and the fork shows that; the picture is of
-    that fork, and of the menu that makes one.
+    `later` is asked for in the time to come, `written` is written out in the box, and `open` is opened. With `fork`: it
+    is forked `FORK_BACK_SECONDS` before its newest picture and the fork hears that; the picture is of that fork, and of
+    the menu that makes one.
     """
 
     name: str
     width: int
     height: int
-    prompts: Sequence[str]
+    scene: str
+    said: Sequence[str]
     later: str = ""
+    written: str = ""
     fork: str = ""
     scheme: str = "light"
     open: Sequence[str] = ()
@@ -44,22 +48,17 @@ PICTURES = (
         "page.png",
         1280,
         840,
-        (
-            "a red ball moves right in the meadow by day in clear weather",
-            "a yellow ball moves right in the meadow at sunset in clear weather",
-            "a yellow ball moves right in the city at sunset in clear weather",
-        ),
-        "a yellow ball moves right in the city at night in the snow",
+        "a yellow ball moves right in the meadow by day in clear weather",
+        ("the sun goes down", "let it snow"),
+        later="take it to the city",
     ),
     Picture(
         "page-dark.png",
         1280,
         1110,
-        (
-            "a cyan donut moves right in the city at night in clear weather",
-            "a cyan donut moves right in the city at night in the snow",
-        ),
-        "a pink donut moves right on the sea at sunset in clear weather",
+        "a cyan donut moves right in the city at night in clear weather",
+        ("make it snow", "paint it pink"),
+        written="take it to the sea",
         scheme="dark",
         open=("Statistics",),
     ),
@@ -67,29 +66,25 @@ PICTURES = (
         "page-phone.png",
         390,
         844,
-        (
-            "a yellow pyramid stands still in the desert at sunset under a clear sky",
-            "a green pyramid stands still in the desert at sunset under a clear sky",
-        ),
-        "a green pyramid stands still in the desert at night in the snow",
+        "a yellow pyramid stands still in the desert at sunset in clear weather",
+        ("paint it green",),
+        later="night falls",
         options={"is_mobile": True, "has_touch": True},
     ),
     Picture(
         "page-fork.png",
         1280,
         840,
-        (
-            "a blue cube moves right in the desert by day in clear weather",
-            "a blue cube moves right in the desert at sunset in clear weather",
-        ),
-        fork="a green cube moves right in the city at night in clear weather",
+        "a blue cube moves right in the desert by day in clear weather",
+        ("the sun goes down",),
+        fork="take it to the city",
     ),
 )
 
 
 async def play(watcher: Watcher, picture: Picture) -> None:
     """Each prompt takes effect while the one before it can be seen on the time line."""
-    for number, text in enumerate(picture.prompts):
+    for number, text in enumerate((picture.scene, *picture.said)):
         await watcher.say(text)
         if number == 0:
             await watcher.status("Live")
@@ -97,12 +92,16 @@ async def play(watcher: Watcher, picture: Picture) -> None:
         await watcher.watch_on(BETWEEN_SECONDS)
     if picture.fork:
         await fork(watcher, picture.fork)
-        return
-    await watcher.page.locator(".cursor").focus()
-    for key in ("PageUp", "PageUp", "ArrowLeft", "Enter"):
-        await watcher.page.keyboard.press(key)
-    await watcher.say(picture.later)
-    await watcher.sees("#prompts li[data-state=scheduled] q", picture.later)
+    if picture.later:
+        await watcher.page.locator(".cursor").focus()
+        for key in ("PageUp", "PageUp", "ArrowLeft", "Enter"):
+            await watcher.page.keyboard.press(key)
+        await watcher.say(picture.later)
+        await watcher.sees("#prompts li[data-state=scheduled] q", picture.later)
+    if picture.written:
+        await watcher.page.keyboard.type(picture.written)
+        await watcher.page.get_by_role("button", name="Write it out").click()
+        await watcher.page.wait_for_function(WRITTEN, arg=picture.written)
     for name in picture.open:
         await watcher.page.get_by_role("button", name=name).click()
 
@@ -151,6 +150,7 @@ async def take(chromium: str, url: str, folder: Path, picture: Picture) -> None:
         await watcher.watch_on(1.5)
         await watcher.status("^Live")
         await until_in_the_middle(watcher)
+        await watcher.status("^Live")
         await watcher.page.evaluate("scrollTo(0, 0)")
         if picture.fork:
             await look_back(watcher, FORK_BACK_SECONDS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,39 @@ def test_a_prompt_is_previewed_and_sent_as_it_is_and_more_are_suggested() -> Non
     assert (suggested.url.path, suggested.url.query) == (f"/v1/sessions/{SID}/suggestions", b"count=1")
 
 
+def test_words_that_are_refused_are_an_error_that_says_why_and_an_agent_that_is_away_is_asked_again() -> None:
+    refused = Script(problem(422, "prompt-unwanted", retry_after=None))
+    with pytest.raises(ApiError, match="It is prompt-unwanted") as caught:
+        refused.session().preview("behead it")
+    assert (caught.value.status, caught.value.code, caught.value.temporary) == (422, "prompt-unwanted", False)
+    assert len(refused.asked) == 1
+    away = Script(
+        problem(503, "part-down"), problem(503, "part-down"), httpx.Response(200, json={"data": ["make it snow"]})
+    )
+    assert away.session().suggestions() == ["make it snow"]
+    for ask in (lambda session: session.preview("rain"), lambda session: session.suggestions()):
+        with pytest.raises(ApiError, match="It is part-down") as caught:
+            ask(Script(problem(503, "part-down", retry_after="3600")).session())
+        assert caught.value.temporary
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda session: session.preview("rain"), lambda session: session.suggestions()],
+    ids=["preview", "suggestions"],
+)
+def test_a_preview_or_a_suggestion_of_another_shape_is_not_understood(ask: Callable[[SessionHandle], object]) -> None:
+    with pytest.raises(NotUnderstood, match="use the service's version"):
+        ask(Script(httpx.Response(200, json={"data": "make it snow"})).session())
+
+
+def test_a_preview_of_no_words_is_not_sent() -> None:
+    script = Script()
+    with pytest.raises(ValidationError):
+        script.session().preview(" ")
+    assert script.asked == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -310,6 +344,24 @@ def test_updates_hold_the_session_between_the_events() -> None:
     session = Session.model_validate(VIEW, extra="ignore")
     script = Script(events(CREATED, session, LIVE), httpx.Response(204))
     assert list(script.session().updates()) == [CREATED, session, LIVE]
+
+
+def test_who_stops_listening_leaves_no_connection_open() -> None:
+    answer = events(CREATED, LIVE, RAIN)
+    for entry in Script(answer).session().events():
+        assert entry == CREATED
+        break
+    assert answer.is_closed
+
+
+async def test_who_stops_listening_leaves_no_connection_open_when_it_awaits() -> None:
+    answer = events(CREATED, LIVE, RAIN)
+    http = httpx.AsyncClient(base_url=URL, transport=httpx.MockTransport(Script(answer)))
+    async with AsyncClient(URL, http=http) as client, aclosing(client.session(SID).events()) as heard:
+        assert await anext(heard) == CREATED
+        assert not answer.is_closed
+    assert answer.is_closed
+    await http.aclose()
 
 
 def test_a_cursor_that_was_trimmed_is_an_error_and_not_a_gap() -> None:
