@@ -1,16 +1,118 @@
-"""What every server needs that this service starts as a child process: a port, an end with its parent, last words."""
+"""A server that this service starts as a child process: it does not outlive its parent, and its last words are kept."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Thread
+from typing import IO
 
+KEPT_LINES = 200
+LINE_BYTES = 2000  # what is longer counts as several
+STOP_SECONDS = 10.0
+HEAR_SECONDS = 1.0
+log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
+
+
+class ChildProcess:
+    """Start it, stop it, start it again. It ends with its parent (on Linux: with the *thread* that started it).
+
+    What it writes is logged for debugging, and the newest `KEPT_LINES` are kept. It has a process group of its own: a
+    Ctrl-C in the terminal is not for it, and what it has started ends with it.
+    """
+
+    def __init__(self, name: str) -> None:
+        """`name`: what its lines are logged under."""
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._listener: Thread | None = None
+        self._group_ended = True
+
+    @property
+    def pid(self) -> int | None:
+        """None before it is started, and after it was stopped."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self.exit_code is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Once it has ended by itself. Of a signal: that, negative."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        self._end_group(self._process.pid)
+        return self._process.returncode
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Collection[int] = (),
+    ) -> None:
+        """Returns at once. Not while it runs. Raises OSError where there is no such command."""
+        self._lines.clear()
+        self._process = process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=pass_fds,
+            process_group=0,
+            preexec_fn=_end_with_parent(),
+        )
+        self._group_ended = False
+        assert process.stdout is not None
+        self._listener = Thread(target=self._hear, args=(process.stdout,), name=f"{self._name} output", daemon=True)
+        self._listener.start()
+
+    def last_lines(self) -> list[str]:
+        """What it wrote last, newest last; all of it once it has ended. No line is empty."""
+        if self._listener is not None and not self.alive:
+            self._listener.join(HEAR_SECONDS)
+        return list(self._lines)
+
+    def stop(self) -> None:
+        """Returns when it is gone, and what it had started. Repeatable."""
+        process = self._process
+        if process is None:
+            return
+        if self.alive:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._end_group(process.pid)
+        self._process = None
+
+    def _hear(self, output: IO[bytes]) -> None:
+        with output:
+            while line := output.readline(LINE_BYTES):
+                if text := line.decode(errors="replace").strip("\r\n"):
+                    self._lines.append(text)
+                    log.debug("%s: %s", self._name, text)
+
+    def _end_group(self, group: int) -> None:
+        """What it has started goes too. Right after it was reaped, and once: later the number may be another's."""
+        if not self._group_ended:
+            self._group_ended = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -20,13 +122,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def last_line(log: Path) -> str:
-    """Of what a server has written."""
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it left no message"
-
-
-def end_with_parent() -> Callable[[], None] | None:
+def _end_with_parent() -> Callable[[], None] | None:
     """For the child, between fork and exec: have the kernel send SIGTERM when the parent dies. None where it cannot."""
     if sys.platform != "linux":
         return None

@@ -9,6 +9,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import PartDown, ask
+from deployments.llm_supervisor import LlmState
 from prompt_agent.backends import BackendError, Trouble
 from prompt_agent.backends.chat import ChatServer
 
@@ -27,11 +28,13 @@ class LlmFinder:
         try:
             if self._handle is None:  # it asks the controller, and blocks while there is none
                 self._handle = await asyncio.to_thread(serve.get_app_handle, APP)
-            address = self._handle.address.remote
-            server: ChatServer | None = await ask("language model", lambda: address(), SECONDS)
+            state = self._handle.state.remote
+            told: LlmState = await ask("language model", lambda: state(), SECONDS)
         except (PartDown, RayServeException) as error:
             message = "The language model is not there; a new one is started when it has died."
             raise BackendError(Trouble.unreachable, message) from error
-        if server is None:
-            raise BackendError(Trouble.starting, "The language model is still starting.")
-        return server
+        if told.server is not None:
+            return told.server
+        if told.died:
+            raise BackendError(Trouble.died, f"The language model has died, and is started again: {told.died}")
+        raise BackendError(Trouble.starting, "The language model is still starting.")

@@ -4,94 +4,85 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import subprocess
-import tempfile
-from collections.abc import Mapping
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
-from deployments.child_process import end_with_parent, free_port, last_line
+from deployments.child_process import ChildProcess, free_port
+from prompt_agent.backends.chat import ChatServer
 
 CONTEXT = 4096  # tokens of an ask and its answer
-STOP_SECONDS = 10.0
 HEALTH_SECONDS = 5.0
 CPU_KV_BYTES = 2**30
 CPU_SEQUENCES = 16
+MOST_WORDS = 300  # letters
+GATE = "longlive_key_gate.KeyGate"
+GATE_FOLDER = Path(__file__).parent / "llm_gate"
 _STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}  # else blanks are free, and without end
+_ERROR = re.compile(r"(?:\(\w+ pid=\d+\) ERROR .*?\] )?([\w.]+(?:Error|Exception): .*)")
 
 
 class LlmProcess:
-    """Start it, use `url` and `key` once it is `healthy`, stop it. It ends with the process that started it."""
+    """Start it, use `server` once it is `healthy`, stop it. It ends with the thread that started it."""
 
     def __init__(self, python: str, model: str, host: str, *, gpu: bool) -> None:
         """`python`: an interpreter that has vLLM. `model`: a name on the Hugging Face hub, or a folder."""
         self._python = python
-        self._model = model
         self._host = host
-        self._gpu = gpu
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="longlive-llm-")
-        self._log = Path(self._folder.name) / "vllm.log"
         self._port = free_port(host)
-        self.key = secrets.token_hex(16)
-
-    @property
-    def url(self) -> str:
-        return f"http://{self._host}:{self._port}/v1"
+        self._gpu = gpu
+        self._child = ChildProcess("vLLM")
+        self.server = ChatServer(f"http://{host}:{self._port}/v1", model, secrets.token_hex(16))
 
     @property
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._child.alive
 
     @property
     def last_words(self) -> str:
-        return last_line(self._log)
+        """What became of it, and the error that it wrote last: one line."""
+        code = self._child.exit_code
+        if code is None:
+            what = "vLLM does not answer"
+        else:
+            what = f"vLLM ended with {code}" if code >= 0 else f"vLLM was ended by {signal.Signals(-code).name}"
+        return f"{what}: {cause(self._child.last_lines())}"
 
     def start(self) -> None:
-        """Returns at once; it takes half a minute or some to be healthy."""
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment(),
-                process_group=0,
-                preexec_fn=end_with_parent(),
-            )
+        """Returns at once; it takes half a minute or some to be healthy. Raises OSError: no such interpreter."""
+        self._child.start(self._command(), environment=self._environment())
 
     async def healthy(self) -> bool:
-        """Whether it answers, and its engine lives."""
-        async with httpx.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False) as client:
+        """Whether it answers, and its engine lives; whoever else may have taken its port does not count."""
+        root = self.server.url.removesuffix("/v1")
+        key = {"Authorization": f"Bearer {self.server.key}"}
+        async with httpx.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False, headers=key) as client:
             try:
-                return (await client.get(self.url.removesuffix("/v1") + "/health")).is_success
-            except httpx.TransportError:
+                models = await client.get(f"{self.server.url}/models")
+                ours = models.is_success and self.server.model in {model["id"] for model in models.json()["data"]}
+                return ours and (await client.get(f"{root}/health")).is_success and self.alive
+            except (httpx.HTTPError, ValueError, LookupError, TypeError):
                 return False
 
     def stop(self) -> None:
         """Returns when it is gone. Repeatable."""
-        process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._folder.cleanup()
+        self._child.stop()
 
     def _command(self) -> list[str]:
         options = {
-            "model": self._model,
-            "served-model-name": self._model,
+            "model": self.server.model,
+            "served-model-name": self.server.model,
             "host": self._host,
             "port": str(self._port),
+            "middleware": GATE,
             "max-model-len": str(CONTEXT),
             "structured-outputs-config": json.dumps(_STRUCTURED),
             "generation-config": "vllm",
@@ -108,6 +99,23 @@ class LlmProcess:
         # argument: those everybody can read.
         ours = ("OMP_NUM_THREADS", "PYTHONPATH", "REDIS_URL", "LONGLIVE_", "RAY_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        own = {"VLLM_API_KEY": self.key, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-        offline = {"HF_HUB_OFFLINE": "1"} if Path(self._model).is_dir() else {}
+        own = {
+            "VLLM_API_KEY": str(self.server.key),
+            "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "PYTHONPATH": str(GATE_FOLDER),
+        }
+        offline = {"HF_HUB_OFFLINE": "1"} if Path(self.server.model).is_dir() else {}
         return inherited | own | offline
+
+
+def cause(lines: Sequence[str]) -> str:
+    """Of a Python program's last lines, the one that says why it ended: its last error, at most MOST_WORDS long."""
+    errors = [(number, found[1]) for number, line in enumerate(lines) if (found := _ERROR.match(line))]
+    if not errors:
+        said = lines[-1] if lines else "it left no message"
+    else:
+        number, said = ([error for error in errors if "root cause" not in error[1]] or errors)[-1]
+        after = lines[number + 1 : number + 2]
+        said = " ".join([said, *(line for line in after if line.startswith("  "))])  # details of pydantic's errors
+    return " ".join(said.split())[:MOST_WORDS]

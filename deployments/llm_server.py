@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import time
 from typing import Any
 
 import ray
@@ -11,52 +11,39 @@ from ray import serve
 
 from deployments import logs
 from deployments.llm_process import LlmProcess
+from deployments.llm_supervisor import LlmState, LlmSupervisor
 from deployments.settings import Settings
-from prompt_agent.backends.chat import ChatServer
-
-START_SECONDS = 1800.0
-"""A large model is downloaded first."""
-HEALTH_CHECK_SECONDS = 2.0
-
-
-class LlmDown(Exception):
-    """The server has died, or hangs; the text has its last words."""
 
 
 class LlmServer:
-    """One server, on a GPU of its own where there is one. Serve replaces the replica when the server dies."""
+    """One server, on a GPU of its own where there is one. It is started anew when it dies, in the same replica."""
 
     def __init__(self, settings: Settings, *, gpu: bool) -> None:
         logs.configure(settings.log_level)
-        assert settings.llm is not None
-        self._model = settings.llm
+        model = settings.llm
+        assert model is not None
         python = sys.executable if settings.llm_python is None else str(settings.llm_python)
-        self._process = LlmProcess(python, settings.llm, _host(), gpu=gpu)
-        self._process.start()
-        self._began = time.monotonic()
-        self._ready = False
+        self._supervisor = LlmSupervisor(lambda: LlmProcess(python, model, _host(), gpu=gpu))
+        self._supervising = asyncio.get_running_loop().create_task(self._supervisor.run())
 
-    async def address(self) -> ChatServer | None:
-        """Where it answers; None while it starts."""
-        return ChatServer(self._process.url, self._model, self._process.key) if self._ready else None
+    async def state(self) -> LlmState:
+        """Where it answers, or why it does not."""
+        return self._supervisor.state
 
     async def check_health(self) -> None:
-        """Raises LlmDown."""
-        if not self._process.alive:
-            raise LlmDown(f"vLLM has ended: {self._process.last_words}")
-        healthy = await self._process.healthy()
-        if not healthy and (self._ready or time.monotonic() - self._began > START_SECONDS):
-            raise LlmDown(f"vLLM does not answer: {self._process.last_words}")
-        self._ready = healthy
+        """Raises what ended the supervision: then Serve replaces the replica."""
+        if self._supervising.done():
+            self._supervising.result()
 
     def __del__(self) -> None:
         """Serve calls it where it stops a replica."""
-        if process := getattr(self, "_process", None):
-            process.stop()
+        if supervising := getattr(self, "_supervising", None):
+            supervising.cancel()
+            self._supervisor.stop()
 
 
 def _host() -> str:
-    """Where only this machine reaches it, if no other is in the cluster: not all of vLLM's routes want its key."""
+    """Where only this machine reaches it, if no other is in the cluster."""
     others = sum(node["Alive"] for node in ray.nodes()) > 1
     return ray.util.get_node_ip_address() if others else "127.0.0.1"
 
@@ -68,7 +55,6 @@ def build_llm(settings: Settings, gpus: int) -> serve.Application:
         "num_replicas": 1,
         "max_ongoing_requests": 1000,
         "ray_actor_options": {"num_cpus": 0.01, "num_gpus": int(gpu)},
-        "health_check_period_s": HEALTH_CHECK_SECONDS,
         "health_check_timeout_s": 30.0,
         "graceful_shutdown_timeout_s": 12.0,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +14,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from deployments.child_process import end_with_parent, free_port, last_line
+from deployments.child_process import ChildProcess, free_port
 
 READY_SECONDS = 30.0
-STOP_SECONDS = 10.0
 RELEASE_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ class RedisServer:
     def __init__(self, data_dir: Path, *, persistent: bool = True, max_bytes: int | None = None) -> None:
         self._data_dir = data_dir
         self._persistent, self._max_bytes = persistent, max_bytes
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child = ChildProcess("Redis")
         self._port = 0
 
     @property
@@ -47,11 +45,11 @@ class RedisServer:
 
     @property
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._child.alive
 
     def keep(self) -> None:
         """Start it again if it died, where its clients look for it, with the data that it keeps. Errors as `start`."""
@@ -87,15 +85,7 @@ class RedisServer:
 
     def stop(self) -> None:
         """Returns when the process is gone and its data on the disk. Repeatable."""
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._child.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -108,8 +98,6 @@ class RedisServer:
 
     def _launch(self, lock: int) -> None:
         self._port = self._port or free_port()
-        log = self._data_dir / "redis.log"
-        log.unlink(missing_ok=True)
         options = {
             "bind": "127.0.0.1",
             "port": str(self._port),
@@ -117,40 +105,36 @@ class RedisServer:
             "appendonly": "yes" if self._persistent else "no",
             "appendfsync": "everysec",
             "save": "",
-            "logfile": str(log.resolve()),
+            "logfile": "",  # what it writes goes to us
         }
         if self._max_bytes is not None:
             options |= {"maxmemory": str(self._max_bytes), "maxmemory-policy": "allkeys-lru"}
-        self._process = subprocess.Popen(
-            [_executable(), *(part for name, value in options.items() for part in (f"--{name}", value))],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,  # a Ctrl-C in the terminal is for us; we stop it when nobody writes any more
-            pass_fds=(lock,),
-            preexec_fn=end_with_parent(),
-        )
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._child.start([_executable(), *arguments], pass_fds=(lock,))
         try:
-            self._await_ready(log)
+            self._await_ready()
         except BaseException:
             self.stop()
             raise
 
-    def _await_ready(self, log: Path) -> None:
-        assert self._process is not None
+    def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         with redis.Redis(port=self._port, socket_timeout=2.0, retry=Retry(NoBackoff(), 0)) as client:
             while time.monotonic() < deadline:
-                if (code := self._process.poll()) is not None:
-                    raise RedisServerError(f"redis-server stopped with code {code}: {last_line(log)}")
+                if (code := self._child.exit_code) is not None:
+                    raise RedisServerError(f"redis-server stopped with code {code}: {self._last_line()}")
                 try:
                     # Another program may have taken the port meanwhile: make sure that it is ours.
-                    if client.info("server")["process_id"] == self._process.pid:
+                    if client.info("server")["process_id"] == self._child.pid:
                         return
                 except (redis.ConnectionError, redis.TimeoutError):
                     pass  # not listening yet, or still loading its data
                 time.sleep(0.02)
-        raise RedisServerError(f"redis-server did not answer within {READY_SECONDS:.0f} s: {last_line(log)}")
+        raise RedisServerError(f"redis-server did not answer within {READY_SECONDS:.0f} s: {self._last_line()}")
+
+    def _last_line(self) -> str:
+        lines = self._child.last_lines()
+        return lines[-1] if lines else "it left no message"
 
 
 def _executable() -> str:

@@ -13,6 +13,7 @@ from prompt_agent.breaker import Breaker, LeftAlone, Outcome
 from prompt_agent.cleaning import clean_request, clean_scene
 from prompt_agent.expansion import Ask, Draft, Expansion, NotUnderstood, Refused
 from prompt_agent.form import Form
+from prompt_agent.hearing import judged
 from prompt_agent.injection import speaks_to_the_writer
 from prompt_agent.request import Change, changes_of
 from prompt_agent.safety import SafetyHook, WordList
@@ -81,9 +82,9 @@ class PromptAgent:
     ) -> Expansion:
         """The prompt that shows `scene` with the one change that `request` names, and nothing else changed.
 
-        `history`: `Expansion.added` of the changes before, oldest first. `heard` gets the words while they come; what
-        it got may still be rejected. A request of several changes is expanded as its first: see `changes_of`. Raises
-        Refused. Anything else that goes wrong is a warning.
+        `history`: `Expansion.added` of the changes before, oldest first. `heard` gets the words while they come, as the
+        safety hook allows them; what it got may still be rejected. A request of several changes is expanded as its
+        first: see `changes_of`. Raises Refused. Anything else that goes wrong is a warning.
         """
         began = self._clock()
         change, warnings = _first_change(request)
@@ -159,14 +160,14 @@ class PromptAgent:
     async def _in_time(self, backend: Backend, ask: Ask, heard: Heard, until: float, outcome: Outcome) -> Draft:
         """Tells the outcome, as far as it says something of the server: one that starts neither answers nor fails."""
         try:
-            async with asyncio.timeout_at(until):
-                draft = await backend.write(ask, heard)
+            async with asyncio.timeout_at(until), judged(self._safety, heard) as written:
+                draft = await backend.write(ask, written)
         except TimeoutError:
             outcome.failure = f"The language model did not answer within {self._deadline:g} s."
             raise BackendError(Trouble.timeout, outcome.failure) from None
         except BackendError as error:
             outcome.failure = str(error) if error.trouble.of_the_server else ""
-            outcome.answered = not error.trouble.of_the_server and error.trouble is not Trouble.starting
+            outcome.answered = not error.trouble.of_the_server and error.trouble not in (Trouble.starting, Trouble.died)
             raise
         except Exception:
             outcome.failure = _BROKEN

@@ -21,6 +21,8 @@ CONNECT_SECONDS = 1.0
 READ_SECONDS = 30.0
 """Longer than any deadline: who asks ends a call that takes too long."""
 MAX_TOKENS = 600
+MAX_LETTERS = 8000
+"""What is longer has no end, whatever the server makes of MAX_TOKENS."""
 TEMPERATURE = 0.3
 _NO_KEY = "none"  # servers without keys take any
 _NOWHERE = "http://127.0.0.1:9/v1"  # each call says where it goes
@@ -58,7 +60,9 @@ class ChatBackend:
         self._find = find
         self._dialect = dialect
         timeout = openai.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-        self._client = AsyncOpenAI(api_key=_NO_KEY, base_url=_NOWHERE, max_retries=0, timeout=timeout)
+        # The environment may name a proxy, which knows nothing of this machine's loopback.
+        http = openai.DefaultAsyncHttpxClient(timeout=timeout, mounts={"all://127.0.0.1": None})
+        self._client = AsyncOpenAI(api_key=_NO_KEY, base_url=_NOWHERE, max_retries=0, timeout=timeout, http_client=http)
 
     async def write(self, ask: Ask, heard: Heard) -> Draft:
         """What the model makes of the ask, not yet judged. Raises BackendError."""
@@ -83,14 +87,12 @@ class ChatBackend:
             message = f"The language model at {url} refuses the request with {error.status_code}: {said}"
             raise BackendError(Trouble.refused, message) from None
         except openai.APIConnectionError as error:
-            message = f"The language model at {url} cannot be reached: {error.__cause__ or error}."
+            message = f"The language model at {url} cannot be reached: {_why(error)}."
             raise BackendError(Trouble.unreachable, message) from None
-        except (
-            openai.APIError,
-            ValueError,
-            TypeError,
-            AttributeError,
-        ) as error:  # what says it is an event, and is none
+        except openai.APIError as error:  # told in the stream, after an answer of 200
+            message = f"The language model at {url} broke over the request: {str(error.message)[:200]}"
+            raise BackendError(Trouble.overloaded, message) from None
+        except (ValueError, TypeError, AttributeError) as error:  # what says it is an event, and is none
             raise BackendError(Trouble.malformed, f"What came from {url} is no answer: {error}.") from None
 
     async def close(self) -> None:
@@ -115,6 +117,8 @@ class ChatBackend:
                 for choice in event.choices[:1]:
                     text += choice.delta.content or ""
                     finish = choice.finish_reason or finish
+                if len(text) > MAX_LETTERS:
+                    raise BackendError(Trouble.truncated, f"{server.model!r} does not end its answer.")
                 if said := _said(text):
                     heard(said)
         if finish is None:
@@ -129,6 +133,11 @@ class ChatBackend:
         # Models that think aloud first, as Qwen3 does, would be past every deadline before their first word.
         quick = {"chat_template_kwargs": {"enable_thinking": False}}
         return {"structured_outputs": {"regex": self._form.pattern()}} | quick
+
+
+def _why(error: openai.APIConnectionError) -> str:
+    cause = error.__cause__ or error
+    return str(cause) or type(cause).__name__  # a timeout has no words
 
 
 def _question(ask: Ask) -> str:

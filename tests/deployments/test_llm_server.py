@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from service_process import ServiceProcess
 
 from deployments.llm_process import LlmProcess
 from prompt_agent.agent import Attempt, PromptAgent
-from prompt_agent.backends.chat import ChatBackend, ChatServer, always
+from prompt_agent.backends.chat import ChatBackend, always
 from prompt_agent.expansion import Ask, Draft
 from prompt_agent.forms import open_form
 from prompt_agent.profile import load_profile, profile_names
@@ -26,7 +27,11 @@ PYTHON = os.environ.get("LONGLIVE_LLM_PYTHON", "")
 START_SECONDS = 240.0
 ASKED = "What the language model wrote cannot be used"
 SCENE, REQUEST = "a red ball hops in the meadow by day in clear weather", "let it snow"
-pytestmark = [pytest.mark.llm, pytest.mark.skipif(not PYTHON, reason="LONGLIVE_LLM_PYTHON names no vLLM")]
+pytestmark = [
+    pytest.mark.llm,
+    pytest.mark.skipif(not PYTHON, reason="LONGLIVE_LLM_PYTHON names no vLLM"),
+    pytest.mark.timeout(900),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +60,8 @@ async def until_healthy(process: LlmProcess) -> None:
 
 
 @pytest.fixture
-async def backend(process: LlmProcess, model: Path) -> AsyncIterator[ChatBackend]:
-    backend = ChatBackend(FORM, always(ChatServer(process.url, str(model), process.key)))
+async def backend(process: LlmProcess) -> AsyncIterator[ChatBackend]:
+    backend = ChatBackend(FORM, always(process.server))
     yield backend
     await backend.close()
 
@@ -68,20 +73,25 @@ async def write(backend: ChatBackend) -> Draft:
     return await backend.write(Ask(SCENE, REQUEST), lambda text: None)
 
 
+def at(process: LlmProcess, key: str | None) -> httpx.AsyncClient:
+    """A client of all routes of the server."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = process.server.url.removesuffix("/v1")
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False)
+
+
 async def running(process: LlmProcess) -> float:
     """Requests that the engine works on."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        told = (await client.get(process.url.removesuffix("/v1") + "/metrics")).text
+    async with at(process, process.server.key) as client:
+        told = (await client.get("/metrics")).text
     return sum(
         float(line.rpartition(" ")[2]) for line in told.splitlines() if line.startswith("vllm:num_requests_running")
     )
 
 
 @pytest.mark.parametrize("profile", profile_names())
-async def test_random_weights_write_what_the_pattern_allows_and_nothing_else(
-    process: LlmProcess, model: Path, profile: str
-) -> None:
-    backend = ChatBackend(open_form(load_profile(profile)), always(ChatServer(process.url, str(model), process.key)))
+async def test_random_weights_write_what_the_pattern_allows_and_nothing_else(process: LlmProcess, profile: str) -> None:
+    backend = ChatBackend(open_form(load_profile(profile)), always(process.server))
     draft = await write(backend)
     assert re.fullmatch(r"[ -~]+", draft.prompt)
     assert not set('<>"') & set(draft.prompt + draft.added)
@@ -115,9 +125,22 @@ async def test_who_goes_away_frees_the_engine(backend: ChatBackend, process: Llm
             pass
 
 
-async def test_a_wrong_key_and_a_wrong_model_are_named(process: LlmProcess, model: Path) -> None:
-    wrong_key = ChatBackend(FORM, always(ChatServer(process.url, str(model), "wrong")))
-    wrong_model = ChatBackend(FORM, always(ChatServer(process.url, "other", process.key)))
+async def test_no_route_answers_without_the_key(process: LlmProcess) -> None:
+    asked = {"model": process.server.model, "messages": [{"role": "user", "content": "rain"}], "max_tokens": 1}
+    async with at(process, process.server.key) as known, at(process, None) as unknown:
+        generating = ["/invocations", "/v1/chat/completions"]
+        assert [(await known.post(path, json=asked)).status_code for path in generating] == [200, 200]
+        assert [(await unknown.post(path, json=asked)).status_code for path in generating] == [401, 401]
+        routes = (await known.get("/openapi.json")).json()["paths"]
+        assert set(generating) < set(routes)
+        for path, methods in routes.items():
+            for method in methods:
+                assert (await unknown.request(method, path)).status_code == 401, path
+
+
+async def test_a_wrong_key_and_a_wrong_model_are_named(process: LlmProcess) -> None:
+    wrong_key = ChatBackend(FORM, always(replace(process.server, key="wrong")))
+    wrong_model = ChatBackend(FORM, always(replace(process.server, model="other")))
     agent = PromptAgent(FORM, [wrong_key, wrong_model], deadline=60)
     expansion = await agent.expand(SCENE, REQUEST)
     assert expansion.source == "rules"
@@ -127,22 +150,24 @@ async def test_a_wrong_key_and_a_wrong_model_are_named(process: LlmProcess, mode
         await backend.close()
 
 
-async def test_the_death_of_the_engine_is_noticed(model: Path) -> None:
+@pytest.mark.parametrize("killed", ["engine", "server"])
+async def test_a_death_is_noticed_and_leaves_nothing(model: Path, killed: str) -> None:
     process = LlmProcess(PYTHON, str(model), "127.0.0.1", gpu=False)
     process.start()
     try:
         await until_healthy(process)
-        engines = [
-            child for child in psutil.Process(process.pid).children(recursive=True) if "EngineCore" in child.name()
-        ]
-        assert engines, [child.name() for child in psutil.Process(process.pid).children(recursive=True)]
-        engines[0].kill()
+        server = psutil.Process(process.pid)
+        children = server.children(recursive=True)
+        (engine,) = (child for child in children if "EngineCore" in child.name())
+        (engine if killed == "engine" else server).kill()
         async with asyncio.timeout(60):
             while process.alive and await process.healthy():
                 pass
     finally:
         process.stop()
     assert not process.alive
+    _, left = psutil.wait_procs(children, timeout=60)
+    assert not left
 
 
 async def test_the_service_starts_it_anew_when_the_engine_dies_and_rules_answer_meanwhile(
@@ -163,6 +188,24 @@ async def test_the_service_starts_it_anew_when_the_engine_dies_and_rules_answer_
                 pass
         await until_asked(service.url)
         assert not set(before) & set(service.processes("EngineCore"))
+    finally:
+        code, left = await asyncio.to_thread(service.interrupt)
+    assert (code, left) == (0, [])
+
+
+async def test_a_model_that_is_not_there_is_named_to_the_operator_and_in_receipts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("LONGLIVE_LLM", str(tmp_path / "empty"))
+    service = ServiceProcess(tmp_path)
+    cause = f"Invalid repository ID or local directory specified: '{tmp_path / 'empty'}'."
+    try:
+        await asyncio.to_thread(service.wait_until_ready)
+        async with asyncio.timeout(START_SECONDS):
+            while cause not in " ".join((await preview(service.url))["warnings"]):  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        assert any("WARNING" in line and cause in line for line in service.output.splitlines())
     finally:
         code, left = await asyncio.to_thread(service.interrupt)
     assert (code, left) == (0, [])

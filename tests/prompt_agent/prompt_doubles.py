@@ -64,6 +64,7 @@ class ScriptedBackend:
         assert answer is not None
         for end in range(1, len(answer) + 1):
             heard(answer[:end])
+            await asyncio.sleep(0)  # as what comes over a network does
         return Draft(answer, "something")
 
 

@@ -20,13 +20,18 @@ GOOD = json.dumps({"added": "rain", "prompt": "A wet dog on a hill."})
 
 @dataclass
 class Behaviour:
-    """What the next answers are. `endless`: never another word. `cut_off`: the stream just ends."""
+    """What the next answers are. Of those without end: `silent`, no answer at all; `endless`, never another word;
+    `flood`, always another one. Of those that stop: `cut_off`, the stream just ends; `broken_off`, the connection does.
+    """
 
     text: str = GOOD
     finish: str = "stop"
     status: int = 200
     endless: bool = False
+    silent: bool = False
+    flood: bool = False
     cut_off: bool = False
+    broken_off: bool = False
     raw: str | None = None
     """A body in place of a stream."""
 
@@ -44,6 +49,8 @@ class SimulatedChatServer:
         self.bodies.append(await request.json())
         self.keys.append(request.headers["authorization"])
         behaviour = self.behaviour
+        if behaviour.silent:
+            await asyncio.Event().wait()
         if behaviour.status != 200:
             return JSONResponse({"error": {"message": "As told.", "type": "told"}}, behaviour.status)
         if behaviour.raw is not None:
@@ -56,6 +63,11 @@ class SimulatedChatServer:
                 yield _event({"content": behaviour.text[start : start + 7]})
             if behaviour.endless:
                 await asyncio.Event().wait()
+            while behaviour.flood:
+                yield _event({"content": "more and more " * 20})
+                await asyncio.sleep(0)  # to notice that the caller goes away
+            if behaviour.broken_off:
+                raise ConnectionResetError
             if not behaviour.cut_off:
                 yield _event({}, behaviour.finish)
                 yield "data: [DONE]\n\n"
@@ -75,7 +87,7 @@ async def simulated_chat_server() -> AsyncIterator[SimulatedChatServer]:
     """One that runs, on a port of its own."""
     simulated = SimulatedChatServer()
     app = Starlette(routes=[Route("/v1/chat/completions", simulated.chat, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  (uvicorn tells of its start in no other way)
         await asyncio.sleep(0.01)
