@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -35,16 +35,22 @@ class PromptCalls:
 
     async def write(
         self, scene: str, request: str, history: tuple[str, ...]
-    ) -> AsyncIterator[str | Expansion | Unwanted]:
+    ) -> AsyncGenerator[str | Expansion | Unwanted, None]:
         """The prompt as far as it is written, again and again, and then what came of it."""
+        # Serve types what it gives by an argument of `options` that it cannot know here.
+        answers: Any = self._handle.options(stream=True).write.remote(scene, request, history)
         try:
-            # Serve types what it gives by an argument of `options` that it cannot know here.
-            answers: Any = self._handle.options(stream=True).write.remote(scene, request, history)
-            async with asyncio.timeout(self._seconds):
-                async for each in answers:
-                    yield each
+            while True:
+                # Around each answer alone: who reads may take its time, and may be another task each time.
+                async with asyncio.timeout(self._seconds):
+                    each = await anext(answers, None)
+                if each is None:
+                    return
+                yield each
         except (RayActorError, DeploymentUnavailableError, TimeoutError) as error:
             raise PartDown(PART) from error
+        finally:
+            answers.cancel()  # nothing where it is done; nobody writes for who has left
 
     async def changes(self, text: str, expand: Expand) -> Changes:
         """The changes to expand, one by one; none where the text is to be taken as it is."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
 
 from deployments.api import errors
 from deployments.api.events import HEADERS, event
@@ -17,6 +18,7 @@ from deployments.api.problems import problems
 from deployments.api.refusals import PromptUnwanted, TooManyPreviews
 from deployments.api.services import Services
 from deployments.calls import PartDown
+from deployments.prompt_calls import PART
 from deployments.store import NoSuchSession
 from prompt_agent.expansion import Expansion, Unwanted
 
@@ -53,13 +55,17 @@ def routes(services: Services) -> APIRouter:
         words = _refusable(services.prompts.write(scene, ask.text, changes), room)
         if STREAM in accept:
             # It has its place before anybody else asks, and what is refused at once is no stream.
-            begun = await anext(words)
-            return StreamingResponse(_events(begun, words), media_type=STREAM, headers=HEADERS)
+            begun = await anext(words, None)
+            if begun is None:
+                raise PartDown(PART)
+            # A client that has left before the first event leaves its place too.
+            leave = BackgroundTask(words.aclose)
+            return StreamingResponse(_events(begun, words), media_type=STREAM, headers=HEADERS, background=leave)
         async with aclosing(words):
             async for each in words:
                 if isinstance(each, Expansion):
                     return Response(_preview(each).model_dump_json(), media_type="application/json")
-        raise PartDown("prompt agent")
+        raise PartDown(PART)
 
     return api
 
@@ -73,23 +79,24 @@ async def _scene(services: Services, ask: PreviewPrompt) -> tuple[str, tuple[str
 
 
 async def _refusable(
-    writing: AsyncIterator[str | Expansion | Unwanted], room: asyncio.Semaphore
+    writing: AsyncGenerator[str | Expansion | Unwanted, None], room: asyncio.Semaphore
 ) -> AsyncGenerator[str | Expansion, None]:
     """Takes a place of the `room` while it is read. Raises PromptUnwanted."""
-    async with room:
+    async with room, aclosing(writing):
         async for each in writing:
             if isinstance(each, Unwanted):
                 raise PromptUnwanted(each.reason)
             yield each
 
 
-async def _events(begun: str | Expansion, words: AsyncIterator[str | Expansion]) -> AsyncIterator[str]:
-    yield _event(begun)
-    try:
-        async for each in words:
-            yield _event(each)
-    except (PromptUnwanted, PartDown) as error:
-        yield event("problem", errors.explain(error)[0].model_dump_json(exclude_none=True))
+async def _events(begun: str | Expansion, words: AsyncGenerator[str | Expansion, None]) -> AsyncIterator[str]:
+    async with aclosing(words):
+        yield _event(begun)
+        try:
+            async for each in words:
+                yield _event(each)
+        except (PromptUnwanted, PartDown) as error:
+            yield event("problem", errors.explain(error)[0].model_dump_json(exclude_none=True))
 
 
 def _event(said: str | Expansion) -> str:

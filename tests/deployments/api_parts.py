@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -77,7 +77,7 @@ class PromptAgentDouble:
 
     async def write(
         self, scene: str, request: str, history: tuple[str, ...]
-    ) -> AsyncIterator[str | Expansion | Unwanted]:
+    ) -> AsyncGenerator[str | Expansion | Unwanted, None]:
         self._require()
         await self.writes.wait()
         if "evil" in request:

@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from api_parts import Parts, steering
+from prompt_handles import HandleDouble
 
+from deployments import prompt_calls
 from deployments.api import steer
 from deployments.api.preview import MOST_AT_ONCE
 from deployments.entries import PromptApplied, PromptExpanded, PromptRequested
+from deployments.prompt_calls import PromptCalls
 from deployments.store import NoSuchSession
 
 SESSIONS = "/v1/sessions"
@@ -192,6 +195,19 @@ async def test_previews_leave_the_language_model_room_for_prompts(
     answers = await asyncio.gather(*asked)
     assert [answer.status_code for answer in answers].count(200) == MOST_AT_ONCE
     assert (await ask_for_one()).status_code == 200, "there is room again"
+
+
+@pytest.mark.parametrize("then", ["hangs", "dies"])
+async def test_a_preview_whose_writer_hangs_or_dies_amid_its_words_ends_with_a_problem(
+    http: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    monkeypatch.setattr(prompt_calls, "SLACK_SECONDS", 0.05)
+    calls = PromptCalls(HandleDouble(then), deadline=0.05)  # type: ignore[arg-type]
+    monkeypatch.setattr(parts.prompts, "write", calls.write)
+    body = {"text": "make it rain", "scene": "a ball"}
+    answer = await http.post(PREVIEW, json=body, headers={"Accept": "text/event-stream"})
+    assert [line for line in answer.text.split("\n") if line.startswith("event:")] == ["event: words", "event: problem"]
+    assert "part-down" in answer.text
 
 
 async def test_a_preview_that_is_refused_says_why(http: httpx.AsyncClient) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from ray.exceptions import RayActorError
+from prompt_handles import HandleDouble
 
 from deployments import prompt_calls
 from deployments.calls import PartDown
@@ -19,36 +17,6 @@ pytestmark = pytest.mark.usefixtures("impatient")
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_calls, "SLACK_SECONDS", 0.05)
-
-
-class HandleDouble:
-    """A handle whose replica writes some words, and then hangs, dies, or is done."""
-
-    def __init__(self, then: str) -> None:
-        self._then = then
-        self.write = self.changes = self.suggest = self
-
-    def options(self, **_: Any) -> HandleDouble:
-        return self
-
-    def remote(self, scene: str, *_: Any, **__: Any) -> HandleDouble:
-        self._scene = scene
-        return self
-
-    def __await__(self) -> Any:
-        return self._answer().__await__()
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        yield self._scene
-        yield await self._answer()
-
-    async def _answer(self) -> str:
-        match self._then:
-            case "hangs":
-                await asyncio.Event().wait()
-            case "dies":
-                raise RayActorError()
-        return "done"
 
 
 async def words(then: str) -> list[object]:
@@ -72,3 +40,19 @@ async def test_one_that_hangs_or_dies_over_anything_else_is_named(then: str, cal
     calls = PromptCalls(HandleDouble(then), deadline=0.05)  # type: ignore[arg-type]
     with pytest.raises(PartDown, match="prompt agent"):
         await (calls.changes("rain", True) if call == "changes" else calls.suggest("a dog", (), 4))
+
+
+async def test_who_reads_slowly_is_not_the_one_that_hangs() -> None:
+    calls = PromptCalls(HandleDouble("is done"), deadline=0.05)  # type: ignore[arg-type]
+    words = calls.write("a dog", "rain", ())
+    first = await anext(words)
+    await asyncio.sleep(0.3)
+    assert [first, *[each async for each in words]] == ["a dog", "done"]
+
+
+async def test_nobody_writes_for_who_has_left() -> None:
+    handle = HandleDouble("hangs")
+    words = PromptCalls(handle, deadline=60.0).write("a dog", "rain", ())  # type: ignore[arg-type]
+    await anext(words)
+    await words.aclose()
+    assert handle.cancelled
