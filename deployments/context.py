@@ -6,9 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from deployments.entries import PromptExpanded, PromptRequested
+from prompt_agent.expansion import MAX_HISTORY
 
-MOST_CHANGES = 20
-"""What was changed before is in the scene; it is only for repetitions and contradictions."""
 RAW = "raw"
 """Source of a prompt that is the text as it was."""
 
@@ -16,7 +15,7 @@ RAW = "raw"
 @dataclass(frozen=True)
 class Context:
     """`scene` is the prompt in force; `changes` are what prompts have changed of it since it was a scene of its own,
-    oldest first, at most MOST_CHANGES."""
+    oldest first, at most MAX_HISTORY."""
 
     scene: str
     changes: tuple[str, ...] = ()
@@ -27,10 +26,12 @@ class Context:
         return hashlib.blake2b(repr((self.scene, self.changes)).encode(), digest_size=12).hexdigest()
 
     def after(self, wording: PromptRequested, expanded: PromptExpanded | None) -> Context:
-        """With a prompt in force as the video shows it; None: nothing was made of it. A whole prompt is a scene of its
-        own, and a cut leads to one."""
+        """With a prompt in force as the video shows it; `expanded`: what was made of it, if anything was.
+
+        A whole prompt is a scene of its own, and so is what somebody asks to cut to.
+        """
         if expanded is None or expanded.source == RAW:
             return Context(wording.text)
-        before = () if expanded.mode == "cut" else self.changes
+        before = () if expanded.cut else self.changes
         added = (expanded.added,) if expanded.added else ()
-        return Context(wording.text, (*before, *added)[-MOST_CHANGES:])
+        return Context(wording.text, (*before, *added)[-MAX_HISTORY:])

@@ -128,6 +128,7 @@ class PromptExpanded(_Entry):
     ms: int
     mode: Mode = "recache"
     warnings: tuple[str, ...] = ()
+    cut: bool = Field(False, exclude=True, description="Whether it is a scene of its own, that was cut to.")
     built_on: str = Field("", exclude=True, description="Key of the context in which it was made.")
 
 

@@ -73,8 +73,9 @@ class _Waiting:
 
     def built_on_another(self, context: Context) -> bool:
         """Whether it was expanded in another context, and can still be expanded in this one."""
-        made = None if self.settled or not self.asked.expand else self.expanded
-        return made is not None and made.built_on != context.key
+        if self.settled or not self.asked.expand or self.expanded is None:
+            return False
+        return self.expanded.built_on != context.key
 
     def yields_to(self, there: _Waiting) -> bool:
         """Whether it waits behind what has its chunk: what is settled, or a whole prompt that has a time of its own."""

@@ -45,6 +45,7 @@ class PromptWriter:
             ms=round(expansion.latency * 1000),
             mode="cut" if expansion.cut and asked.mode == "recache" else asked.mode,
             warnings=expansion.warnings,
+            cut=expansion.cut,
         )
 
     async def _judged(self, asked: PromptRequested) -> PromptExpanded | None:

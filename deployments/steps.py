@@ -45,8 +45,9 @@ def steps_of(entries: Iterable[AnyEntry]) -> tuple[Step, ...]:
                 blends[entry.prompt_id] = entry.blend_seconds
             case PromptApplied():
                 blend = blends.get(entry.prompt_id)
-                said = entry.model_dump(include={"chunk", "text", "mode"})
-                applied[entry.prompt_id] = PromptStep(**said, changes=entry.changes, blend_seconds=blend)
+                applied[entry.prompt_id] = PromptStep(
+                    chunk=entry.chunk, text=entry.text, changes=entry.changes, mode=entry.mode, blend_seconds=blend
+                )
                 steps.append(applied[entry.prompt_id])
             case PromptRefused(prompt_id=prompt_id) | PromptCancelled(prompt_id=prompt_id) if prompt_id in applied:
                 steps.remove(applied.pop(prompt_id))
@@ -55,8 +56,9 @@ def steps_of(entries: Iterable[AnyEntry]) -> tuple[Step, ...]:
                 shows = context_before(steps, entry.chunk)
                 if isinstance(entry, SessionRewound):
                     shows = Context(entry.prompt, entry.changes)
-                said = {"chunk": entry.chunk, "restored_chunk": restored}
-                steps.append(RestoreStep(**said, text=shows.scene, changes=shows.changes))
+                steps.append(
+                    RestoreStep(chunk=entry.chunk, text=shows.scene, changes=shows.changes, restored_chunk=restored)
+                )
     return tuple(sorted(steps, key=_place))
 
 
@@ -88,8 +90,8 @@ def _beginning(created: SessionCreated) -> Sequence[Step]:
     if parent.relation == "render":
         return [step for step in past if not isinstance(step, PromptStep)]
     chunk, seed = chunk_at(parent.frame), None if seed_of(past) == created.seed else created.seed
-    shows = {"text": created.prompt, "changes": created.changes}
-    return [*past, RestoreStep(chunk=chunk, restored_chunk=chunk, seed=seed, **shows)]
+    own = RestoreStep(chunk=chunk, text=created.prompt, changes=created.changes, restored_chunk=chunk, seed=seed)
+    return [*past, own]
 
 
 _PROMPT = 1

@@ -182,12 +182,12 @@ class Timeline:
         if first and (0, 0) < position < parse_cursor(first[0][0]):
             raise CursorGone(after, first[0][0])
         rows: Any = await self._redis.xrange(keys.chunks, min=f"({after or START}", count=limit)
-        return [Chunk.model_validate(_fields(row)) for row in rows]
+        return [Chunk.model_validate(_fields(row), extra="ignore") for row in rows]
 
     async def newest_chunk(self, sid: str) -> Chunk | None:
         """The chunk that was written last."""
         rows: Any = await self._redis.xrevrange(Keys(sid).chunks, count=1)
-        return Chunk.model_validate(_fields(rows[0])) if rows else None
+        return Chunk.model_validate(_fields(rows[0]), extra="ignore") if rows else None
 
     async def read(self, sid: str, after: str = "", limit: int = 100) -> list[AnyEntry]:
         """The next entries after a cursor ('': from the first), oldest first, at most `limit`.
@@ -329,7 +329,8 @@ def _session(state: dict[str, str], rank: int | None) -> Session:
     facts |= {name: value for name, value in state.items() if value != "" and name not in _NOT_OF_THE_FOLD}
     if rank is not None and facts["status"] == SessionState.queued:
         facts["queue_position"] = rank + 1
-    return Session.model_validate(facts | {"media_seconds": int(state["frames"]) / facts["fps"]})
+    facts["media_seconds"] = int(state["frames"]) / facts["fps"]
+    return Session.model_validate(facts, extra="ignore")
 
 
 def _data(entry: AnyEntry | Chunk) -> str:
@@ -344,4 +345,5 @@ def _fields(row: tuple[str, dict[str, str]]) -> dict[str, Any]:
 
 
 def _entry(row: tuple[str, dict[str, str]]) -> AnyEntry:
-    return ENTRY.validate_python(_fields(row))
+    # Where two versions share a store, the older one passes over what it does not know.
+    return ENTRY.validate_python(_fields(row), extra="ignore")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from prompt_agent.backends import Backend, BackendError, Heard, Trouble
 from prompt_agent.breaker import Breaker, LeftAlone, Outcome
 from prompt_agent.cleaning import clean_request, clean_scene
-from prompt_agent.expansion import Ask, Draft, Expansion, NotUnderstood, Refused
+from prompt_agent.expansion import MAX_HISTORY, Ask, Draft, Expansion, NotUnderstood, Refused
 from prompt_agent.form import Form
 from prompt_agent.hearing import judged
 from prompt_agent.injection import speaks_to_the_writer
@@ -24,7 +24,6 @@ TRIES = 2
 BREAKER_FAILURES = 3
 BREAKER_SECONDS = 5.0
 RULES, STOCK = "rules", "stock"
-MAX_HISTORY = 20
 MAX_ADDED = 100  # letters
 LEAST_SECONDS = 0.2
 """With less than this until the deadline nobody is asked again."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_HISTORY = 20
+"""Changes; what was changed before that is in the scene, and may be asked for again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -25,6 +26,7 @@ from prompt_agent.expansion import Expansion, Unwanted
 STREAM = "text/event-stream"
 MOST_AT_ONCE = 8
 """Of each ingress: the language model has room for the prompts of videos beside them."""
+_WAITING = "It changes what the video shows now, and nothing that prompts which still wait will change."
 
 
 def routes(services: Services) -> APIRouter:
@@ -49,10 +51,10 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """The prompt that `expand` would make of a text, in a session or in any scene. Nothing is changed by it: send
         what it answers, edited or not, with `expand: false`."""
-        scene, changes = await _scene(services, ask)
+        scene, changes, warnings = await _scene(services, ask)
         if room.locked():
             raise TooManyPreviews(MOST_AT_ONCE)
-        words = _refusable(services.prompts.write(scene, ask.text, changes), room)
+        words = _refusable(services.prompts.write(scene, ask.text, changes), room, warnings)
         if STREAM in accept:
             # It has its place before anybody else asks, and what is refused at once is no stream.
             begun = await anext(words, None)
@@ -70,23 +72,23 @@ def routes(services: Services) -> APIRouter:
     return api
 
 
-async def _scene(services: Services, ask: PreviewPrompt) -> tuple[str, tuple[str, ...]]:
-    """What is to be changed, and what was before. Raises NoSuchSession."""
+async def _scene(services: Services, ask: PreviewPrompt) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """What is to be changed, what was before, and warnings. Raises NoSuchSession."""
     if ask.session is None:
-        return ask.scene or "", ()
+        return ask.scene or "", (), ()
     session = await services.timeline.session(ask.session)
-    return session.prompt, session.changes
+    return session.prompt, session.changes, (_WAITING,) if session.waiting_prompts else ()
 
 
 async def _refusable(
-    writing: AsyncGenerator[str | Expansion | Unwanted, None], room: asyncio.Semaphore
+    writing: AsyncGenerator[str | Expansion | Unwanted, None], room: asyncio.Semaphore, warnings: tuple[str, ...]
 ) -> AsyncGenerator[str | Expansion, None]:
-    """Takes a place of the `room` while it is read. Raises PromptUnwanted."""
+    """With further warnings. Takes a place of the `room` while it is read. Raises PromptUnwanted."""
     async with room, aclosing(writing):
         async for each in writing:
             if isinstance(each, Unwanted):
                 raise PromptUnwanted(each.reason)
-            yield each
+            yield replace(each, warnings=warnings + each.warnings) if isinstance(each, Expansion) else each
 
 
 async def _events(begun: str | Expansion, words: AsyncGenerator[str | Expansion, None]) -> AsyncIterator[str]:

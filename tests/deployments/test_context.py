@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.context import MOST_CHANGES, Context
+from deployments.context import Context
 from deployments.entries import Mode, PromptExpanded, PromptRequested
+from prompt_agent.expansion import MAX_HISTORY
 
 ASKED = PromptRequested(prompt_id="p", text="a wet dog")
 
 
-def expanded(added: str, source: str = "rules", mode: Mode = "recache") -> PromptExpanded:
-    return PromptExpanded(prompt_id="p", prompt="a wet dog", added=added, source=source, ms=1, mode=mode)
+def expanded(added: str, source: str = "rules", mode: Mode = "recache", *, cut: bool = False) -> PromptExpanded:
+    return PromptExpanded(prompt_id="p", prompt="a wet dog", added=added, source=source, ms=1, mode=mode, cut=cut)
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,10 @@ def expanded(added: str, source: str = "rules", mode: Mode = "recache") -> Promp
     [
         (expanded("rain"), ("a hat", "rain")),
         (expanded("", source="stock"), ("a hat",)),
-        (expanded("rain", mode="cut"), ("rain",)),
-        (expanded("rain", mode="blend"), ("a hat", "rain")),
+        (expanded("", source="stock", mode="cut"), ("a hat",)),
+        (expanded("rain", mode="cut"), ("a hat", "rain")),
+        (expanded("a beach", mode="cut", cut=True), ("a beach",)),
+        (expanded("a beach", mode="blend", cut=True), ("a beach",)),
         (expanded("", source="raw"), ()),
         (None, ()),
     ],
@@ -33,10 +36,10 @@ def test_a_scene_of_its_own_has_none_of_the_changes_before(
 
 def test_only_the_newest_changes_are_kept() -> None:
     context = Context("a dog")
-    for number in range(MOST_CHANGES + 5):
+    for number in range(MAX_HISTORY + 5):
         context = context.after(ASKED, expanded(f"change {number}"))
-    assert len(context.changes) == MOST_CHANGES
-    assert context.changes[-1] == f"change {MOST_CHANGES + 4}"
+    assert len(context.changes) == MAX_HISTORY
+    assert context.changes[-1] == f"change {MAX_HISTORY + 4}"
 
 
 def test_different_contexts_have_different_keys() -> None:

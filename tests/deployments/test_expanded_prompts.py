@@ -166,6 +166,16 @@ async def test_a_preview_knows_what_was_changed_before(
     assert (answer["prompt"], answer["warnings"]) == ("a wet ball, make it night", ["rain"])
 
 
+async def test_a_preview_says_that_it_knows_nothing_of_prompts_that_wait(
+    http: httpx.AsyncClient, ours: httpx.Response
+) -> None:
+    body = {"text": "make it night", "session": ours.json()["id"]}
+    assert (await http.post(PREVIEW, json=body)).json()["warnings"] == []
+    await ask(http, ours, "make it rain")
+    [warning] = (await http.post(PREVIEW, json=body)).json()["warnings"]
+    assert "still wait" in warning
+
+
 async def test_a_preview_streams_its_words(http: httpx.AsyncClient) -> None:
     body = {"text": "make it rain", "scene": "a ball"}
     answer = await http.post(PREVIEW, json=body, headers={"Accept": "text/event-stream"})

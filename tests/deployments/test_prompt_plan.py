@@ -160,7 +160,7 @@ def expand(plan: PromptPlan, prompt_id: str, prompt: str, mode: Mode = "recache"
     context = plan.context(prompt_id)
     assert context is not None
     said = {"prompt_id": prompt_id, "prompt": prompt, "added": prompt_id, "source": "rules", "ms": 1, "mode": mode}
-    expanded = PromptExpanded(**said, built_on=context.key)
+    expanded = PromptExpanded(**said, cut=mode == "cut", built_on=context.key)
     assert plan.expand(expanded) == [expanded]
     return [expanded]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 from typing import Any
 from unittest import mock
@@ -91,6 +92,18 @@ async def test_the_stored_state_is_the_fold_of_the_stored_entries(store: Store) 
     assert [entry.type for entry in rest] == [entry.type for entry in (*commands, *facts)]
     assert stored.created_at == first.at > 0
     assert stored.seed == 2**62
+
+
+async def test_what_another_version_writes_is_read_and_what_it_did_not_know_is_left_out(store: Store) -> None:
+    await store.timeline.create("s", CREATED)
+    keys, requested = Keys("s"), {"type": "prompt.requested", "prompt_id": "p", "text": "rain", "of_tomorrow": 1}
+    await store.redis.xadd(keys.timeline, {"data": json.dumps(requested)})
+    await store.redis.hset(keys.state, "of_tomorrow", "1")
+    await store.redis.hdel(keys.state, "changes")
+    newest = (await store.timeline.read("s"))[-1]
+    assert isinstance(newest, PromptRequested)
+    assert (newest.prompt_id, newest.text) == ("p", "rain")
+    assert (await store.timeline.session("s")).changes == ()
 
 
 async def test_a_created_session_is_queued_and_cannot_be_created_again(store: Store) -> None:

@@ -12,12 +12,11 @@ from prompt_agent.agent import (
     BREAKER_SECONDS,
     LEAST_SECONDS,
     MAX_ADDED,
-    MAX_HISTORY,
     Attempt,
     PromptAgent,
 )
 from prompt_agent.backends import BackendError, Heard, Trouble
-from prompt_agent.expansion import Ask, Draft, Refused
+from prompt_agent.expansion import MAX_HISTORY, Ask, Draft, Refused
 from prompt_agent.safety import Verdict
 from prompt_agent.validation import FaultKind
 
