@@ -47,7 +47,7 @@ async def test_the_agent_is_asked_with_the_scene_and_what_was_added() -> None:
 async def test_another_scene_is_cut_to_unless_somebody_wants_it_otherwise(mode: Mode, taken: Mode) -> None:
     worded = await Agent(Expansion("a beach", "a beach", "llm", 0.0, cut=True)).writer.word(asked(mode=mode), CONTEXT)
     assert worded is not None
-    assert worded.mode == taken
+    assert (worded.mode, worded.cut) == (taken, True)
 
 
 async def test_without_the_agent_a_change_is_refused_for_its_words_alone_would_wipe_the_scene() -> None:
