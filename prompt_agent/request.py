@@ -64,7 +64,7 @@ def changes_of(text: str) -> Changes:
     A comma or "and" parts changes only before a word that begins an instruction: "a cat and a dog walk in" is one.
     """
     parts = (" ".join(clean_lines(part)).strip(_ENDS) for line in clean_lines(text) for part in _NEXT.split(line))
-    said = (part for part in parts if any(letter.isalnum() for letter in part))
+    said = (part for part in parts if not _LINKS.issuperset(re.findall(r"\w+", part.lower())))
     different = [part for part, _ in groupby(said)]  # somebody who says a thing twice means it once
     kept, others = different[:MAX_CHANGES], different[MAX_CHANGES:]
     warnings = [_CUT_SHORT.format(_end(shortened(part, MAX_REQUEST))) for part in kept if len(part) > MAX_REQUEST]
@@ -75,6 +75,7 @@ def changes_of(text: str) -> Changes:
     return Changes(tuple(_change(shortened(part, MAX_REQUEST)) for part in kept), tuple(warnings))
 
 
+_LINKS = frozenset({"and", "then", "also", "next", "after", "that", "afterwards", "but", "or", "plus"})
 _ENDS = " ,;.!"
 _SHOWN = 40  # letters
 _CUT_SHORT = f"A change has at most {MAX_REQUEST} letters: what comes behind {{!r}} is left out."

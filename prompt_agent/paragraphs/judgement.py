@@ -9,6 +9,7 @@ from prompt_agent.paragraphs.change import Change, Kind
 from prompt_agent.paragraphs.english import CLOSED, lemmas
 from prompt_agent.paragraphs.kinds.states import wordings_of
 from prompt_agent.paragraphs.lexicon import State, lexicon
+from prompt_agent.paragraphs.parsed import is_incomplete
 from prompt_agent.paragraphs.phrases import bare, head_of
 from prompt_agent.paragraphs.plain_request import plain_request
 from prompt_agent.paragraphs.reading import parse_change
@@ -32,6 +33,11 @@ def judge(draft: Draft, ask: Ask, profile: ParagraphProfile) -> list[Fault]:
         change = parse_change(ask.request, scene, profile.leaks) if not ask.cut else None
     except NotUnderstood:
         change = None
+    faults += [
+        Fault(FaultKind.unfinished, f"{each!r} lacks an object")
+        for each in re.split(r"(?<=[.!?])\s+", text)
+        if is_incomplete(each) and each not in scene.sentences
+    ]
     faults += _camera_faults(text, scene, change, profile)
     if ask.cut:
         return faults + _cut_faults(text, ask, profile)
@@ -113,7 +119,7 @@ def _anchor_faults(text: str, scene: Scene, change: Change | None) -> list[Fault
         change is not None
         and change.kind in (Kind.remove, Kind.swap)
         and (not change.thing or bool(subject and lemmas(change.head) & lemmas(subject.head)))
-    )
+    ) or (change is not None and change.kind is Kind.place and subject is not None and subject.kind == "place")
     if subject and not replaced and not lemmas(subject.head) & (touched | said):
         faults.append(Fault(FaultKind.lost_anchor, f"its subject {subject.head!r} is gone"))
     if change and change.kind is Kind.place:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 from prompt_agent.paragraphs.english import CLOSED, lemmas, sentence, tokens_of
 from prompt_agent.paragraphs.lexicon import lexicon
 from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import pronoun_of
-from prompt_agent.paragraphs.scene import Scene, mentions
+from prompt_agent.paragraphs.scene import Scene, is_impersonal, mentions
 from prompt_agent.paragraphs.subject import Subject, find_subject
 from prompt_agent.profile import ParagraphProfile
 from prompt_agent.validation import words_of
@@ -41,17 +42,21 @@ def lay_out(
     tail = tail_of(scene.tail, profile)
     known = {line for lines in lexicon().padding.values() for line in lines}
     first = scene.sentences[0] if scene.sentences else _EMPTY
-    lines = [_Line(first, _KEEP), *(_Line(text, _KEEP) for text in news)]
+    lines = [_Line(first, _KEEP)]
     for text in scene.sentences[1:]:
         if text not in known and text not in news:
             changed = before is not None and text not in before
             lines.append(_Line(text, _worth(text, scene, history) + _CHANGED * changed))
+    at = 1
+    for text in news:
+        behind = _behind(text, lines)
+        lines.insert(behind or at, _Line(text, _KEEP))
+        at += behind in (0, at)
     padding = [text for text in scene.sentences[1:] if text in known]
     _without_repetition(lines, tail, scene)
     room = profile.max_words - len(tail.split())
     _shorten(lines, room, scene, history)
     _by_pronoun(lines, scene)
-    at = 1 + len(news)
     for effect in effects:
         if all(line.text != effect for line in lines) and _count(lines) + len(effect.split()) <= room:
             lines.insert(at, _Line(effect, 0))
@@ -64,8 +69,43 @@ def lay_out(
     return " ".join([*(line.text for line in lines), tail])
 
 
+def _behind(news: str, lines: Sequence[_Line]) -> int:
+    """Where news stands that names somebody whom another sentence brings in: behind it. 0 if there is none."""
+    known = {noun for article, noun in _phrases(news) if article in _KNOWN}
+    if not known:
+        return 0
+    for place in range(len(lines) - 1, 0, -1):
+        if known & {noun for article, noun in _phrases(lines[place].text) if article not in _KNOWN}:
+            told = place + 1
+            while told < len(lines) and known & {noun for _, noun in _phrases(lines[told].text)}:
+                told += 1  # what is told of them already comes first
+            return told
+    return 0
+
+
+_KNOWN = frozenset({"the", "his", "her", "its", "their"})
+
+
+@lru_cache(1024)
+def _phrases(text: str) -> tuple[tuple[str, str], ...]:
+    """The noun phrases of a sentence that begin with a determiner: that, and the noun. Lower case."""
+    tokens = tokens_of(text)
+    found: list[tuple[str, str]] = []
+    article = ""
+    for place, (token, part) in enumerate(zip(tokens, parts := tags(tokens), strict=True)):
+        if part == "D":
+            article = token.lower()
+        elif part == "N" and parts[place + 1 : place + 2] != ["N"]:
+            found += [(article, token.lower())] if article else []
+            article = ""
+        elif part not in "AN":
+            article = ""
+    return tuple(found)
+
+
 _KEEP = 1000.0
 _CHANGED = 200.0
+_FIRST = 70.0  # what a part of the first sentence is worth more: above what the history adds
 _NEWS = 20.0  # what a part of the sentence that says the change is worth more
 
 
@@ -150,7 +190,7 @@ def _shorten(lines: list[_Line], room: int, scene: Scene, history: Sequence[str]
             for part in range(1, len(parts)):
                 if at == 0 and len(lines[0].text.split()) < 12:
                     continue
-                kept = 2 if at == 0 else _NEWS if line.worth >= _KEEP else 0
+                kept = _FIRST if at == 0 else _NEWS if line.worth >= _KEEP else 0
                 lost = _worth(parts[part], scene, history) + kept - 0.5 * (part == len(parts) - 1)
                 options.append((lost + 0.02 * max(0, len(parts[part].split()) - excess), at, part))
         if not options:
@@ -227,7 +267,7 @@ def _by_pronoun(lines: Sequence[_Line], scene: Scene) -> None:
         named = line.text.lower().startswith(f"{subject.reference.lower()} ")
         if named and clear:
             line.text = pronoun + line.text[len(subject.reference) :]
-        if named or (line.text.startswith(f"{pronoun} ") and not line.text.startswith("It is ")):
+        if named or (line.text.startswith(f"{pronoun} ") and not is_impersonal(line.text)):
             clear = True
         elif pronoun in ("It", "They") or ((other := find_subject(line.text)) and other.kind in ("person", "animal")):
             clear = False

@@ -47,6 +47,10 @@ class State(_Entry):
         """The sentences that the rules themselves write for it."""
         return tuple(line for line in (self.core, self.indoor, self.more, *self.effects, *self.effects_indoor) if line)
 
+    def wrote(self, text: str) -> bool:
+        """Whether a sentence is one of its lines, or the first part of one."""
+        return text in self.lines or any(line.startswith(f"{text.rstrip('.')},") for line in self.lines)
+
 
 class CameraWording(_Entry):
     """What people say for a camera keyword, and which of the present keywords it replaces."""
@@ -56,6 +60,13 @@ class CameraWording(_Entry):
     ask: tuple[str, ...]
     say: str
     against: tuple[str, ...] = ()
+
+
+class Opposites(_Entry):
+    """Actions that undo each other where they are done to the same thing."""
+
+    one: frozenset[str]
+    other: frozenset[str]
 
 
 class Lexicon(_Entry):
@@ -70,12 +81,21 @@ class Lexicon(_Entry):
     inside: dict[str, frozenset[str]]
     appearing: dict[str, str]
     outcomes: dict[str, str]
+    particles: dict[str, frozenset[str]]
+    opposites: tuple[Opposites, ...]
     synonyms: dict[str, tuple[str, ...]]
     scrub: dict[str, str]
     spelling: dict[str, str]
     full_names: dict[str, str]
     details: dict[str, str]
     padding: dict[str, tuple[str, ...]]
+
+    def undone_by(self, action: str) -> frozenset[str]:
+        """The actions that one undoes: `close` undoes `open`."""
+        return frozenset().union(
+            *(each.other for each in self.opposites if action in each.one),
+            *(each.one for each in self.opposites if action in each.other),
+        )
 
     @cached_property
     def lines(self) -> frozenset[str]:
@@ -133,6 +153,8 @@ def lexicon() -> Lexicon:
         inside=data["inside"],
         appearing=data["appearing"],
         outcomes=data["outcomes"],
+        particles=data["particles"],
+        opposites=tuple(Opposites(**each) for each in data["opposites"]),
         synonyms=data["synonyms"],
         scrub=data["scrub"],
         spelling=data["spelling"],

@@ -60,6 +60,7 @@ def _tags(tokens: tuple[str, ...]) -> tuple[str, ...]:
     found: list[str] = []
     plural_before = False  # what a verb would agree with
     said = joined = inside = False  # said: there is a verb; inside: behind a preposition, where no subject is
+    joined_before = False  # what `joined` was at the last conjunction
     for place, word in enumerate(lower):
         before = found[-1] if found else "M"
         after = lower[place + 1] if place + 1 < len(lower) else "."
@@ -76,7 +77,9 @@ def _tags(tokens: tuple[str, ...]) -> tuple[str, ...]:
         elif tag == "N":
             plural_before = is_plural(word) or (word in _EITHER and before not in "DA")
         elif tag == "C" and before == "N":
-            joined = True
+            joined_before, joined = joined, True
+        elif tag in "GE" and before == "C":
+            joined = joined_before  # "wearing a coat and carrying a bag" joins no subjects
         elif tag == "R":
             plural_before = word in ("they", "we", "you", "i")
         elif tag == "D":
@@ -169,10 +172,12 @@ def _third_person(
         return "N"
     if before == "N" and _counted(lower, place) and verb_of(word) not in _MOVING:
         return "N"  # "some hot air balloons"
-    if word in lexicon().words["nouns"] and (after in MARKS or before != "N"):
+    of_somebody = before == "N" and not lemmas(lower[place - 1]).isdisjoint(_living())
+    if word in lexicon().words["nouns"] and (
+        before != "N" or (after in MARKS and not (of_somebody and word == "leaves"))
+    ):
         return "N"
-    living = lexicon().words["persons"] | lexicon().words["animals"]
-    if word in lexicon().words["nouns"] and place and not lemmas(lower[place - 1]) & living:
+    if word in lexicon().words["nouns"] and not of_somebody:
         return "N"  # "autumn leaves", but "the man leaves"
     if before in "NB" and not plural_before:
         follows = verb_of(after) if after not in CLOSED else ""
@@ -184,6 +189,11 @@ def _third_person(
     if before == "C":  # "walks and whistles"
         return "V" if any(verb_of(each) and each.endswith("s") for each in lower[:place]) and after not in "," else "N"
     return "N"
+
+
+@cache
+def _living() -> frozenset[str]:
+    return lexicon().words["persons"] | lexicon().words["animals"]
 
 
 _MOVING = lexicon().words["moving"] | lexicon().words["lively"] | lexicon().words["resting"]

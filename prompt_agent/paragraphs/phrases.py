@@ -114,12 +114,15 @@ def possessive(scene: Scene) -> str:
     words = set(words_of(scene.text))
     families = lexicon().words
     if subject.head in families["women"] or (
-        subject.head not in families["men"] and words & {"she", "her"} and not words & {"he", "his"}
+        subject.head not in families["men"] and words & {"she", "her"} and not words & _HIS
     ):
         return "her"
-    if subject.head in families["men"] or words & {"he", "his"}:
+    if subject.head in families["men"] or words & _HIS:
         return "his"
     return "its" if subject.kind in ("animal", "thing") else "their"
+
+
+_HIS = frozenset({"he", "his", "him"})
 
 
 def pronoun_of(scene: Scene) -> str:

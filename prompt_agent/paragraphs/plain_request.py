@@ -59,7 +59,9 @@ def _politeness() -> tuple[re.Pattern[str], re.Pattern[str]]:
         return "|".join(sorted(map(re.escape, phrases), key=len, reverse=True))
 
     begins = re.compile(rf"^(?:{any_of(words['polite'])})(?![\w'])[\s,:]*", re.IGNORECASE)
-    ends = re.compile(rf"[\s,]+(?:{any_of(words['polite_end'])})$", re.IGNORECASE)
+    ends = re.compile(
+        rf"(?:[\s,]+(?:{any_of(words['polite_end'])})|\s*,\s*(?:{any_of(words['vocatives'])}))$", re.IGNORECASE
+    )
     return begins, ends
 
 

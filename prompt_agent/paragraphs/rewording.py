@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from prompt_agent.paragraphs.english import inflected, is_plural, join, lemmas, plural, sentence, tokens_of, verb_of
 from prompt_agent.paragraphs.lexicon import State, lexicon
+from prompt_agent.paragraphs.parsed import Parsed, segment
 from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import agreeing
 from prompt_agent.paragraphs.subject import kind_of
-from prompt_agent.paragraphs.surgery import Parsed, cut_one, segment
+from prompt_agent.paragraphs.surgery import cut_one
 from prompt_agent.paragraphs.wording import says
 
 

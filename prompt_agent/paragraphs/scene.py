@@ -144,7 +144,41 @@ def lemmas_in(text: str) -> frozenset[str]:
 
 def has_pronoun(text: str) -> bool:
     """Whether a text speaks of somebody named before."""
-    return bool({"he", "she", "it", "they", "him", "them", *POSSESSIVES} & set(words_of(text)))
+    return bool({"he", "she", "it", "they", "him", "them", *POSSESSIVES} & set(words_of(_personal(text))))
+
+
+def starts_with_pronoun(text: str) -> bool:
+    """Whether a sentence is about somebody named before."""
+    return words_of(_personal(text))[:1] in (["it"], ["its"], ["he"], ["she"], ["his"], ["her"], ["they"], ["their"])
+
+
+def is_impersonal(text: str) -> bool:
+    """Whether a sentence begins with an `it` that stands for nobody: `It is night.`"""
+    return words_of(text)[:1] != words_of(_personal(text))[:1]
+
+
+@lru_cache(1024)
+def _personal(text: str) -> str:
+    """A text without each `it` that stands for nobody: `It is night`, `while it rains`."""
+    return _IMPERSONAL.sub(lambda found: found["told"] if _tells_of_weather(found["told"]) else found[0], text)
+
+
+_IMPERSONAL = re.compile(r"\bit(?: |'s )(?P<told>[^.,;:!?]+)", re.IGNORECASE)
+_BECOMING = frozenset({"is", "was", "be", "get", "become", "grow", "turn", "begin", "start", "to"})
+
+
+def _tells_of_weather(told: str) -> bool:
+    """Whether what is said of `it` is weather, time or light: `rains`, `is late autumn`, `gets very dark outside`."""
+    tokens = tokens_of(told.lower())
+    start = next((place for place, token in enumerate(tokens) if not lemmas(token) & _BECOMING), len(tokens))
+    end = start
+    parts = tags(tokens)
+    while end < len(tokens) and parts[end] not in "PCLMX":
+        end += 1
+    phrase, words = tokens[start:end], lexicon().words
+    of_a_thing = phrase[:1] in (["a"], ["an"], ["the"]) or not words["colors"].isdisjoint(phrase)
+    named = phrase[-1:] if of_a_thing else phrase  # "a dark horse" and "dark brown" are somebody
+    return any(lemmas(token) & words["impersonal"] for token in named)
 
 
 def has_verb(text: str) -> bool:

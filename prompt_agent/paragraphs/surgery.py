@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from prompt_agent.paragraphs.english import inflected, is_plural, join, sentence, tokens_of, verb_of
+from prompt_agent.paragraphs.english import POSSESSIVES, inflected, is_plural, join, sentence, tokens_of, verb_of
 from prompt_agent.paragraphs.lexicon import lexicon
+from prompt_agent.paragraphs.parsed import Parsed, is_incomplete, segment
 from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.validation import words_of
 
 
-@dataclass(slots=True)
-class Parsed:
-    """A sentence as tokens with their parts of speech."""
+def cut_out(text: str, is_hit: Callable[[str], bool], opening: bool = False) -> str:
+    """A sentence without the words that are hit: the smallest grammatical unit goes; empty if all does.
 
-    tokens: list[str]
-    parts: list[str]
-
-    @classmethod
-    def of(cls, text: str) -> Parsed:
-        """Any text."""
-        tokens = tokens_of(text)
-        return cls(tokens, tags(tokens))
-
-    def without(self, start: int, end: int, put: Sequence[str] = ()) -> str:
-        """The sentence with other tokens in place of some."""
-        return sentence(join([*self.tokens[:start], *put, *self.tokens[end:]]))
-
-
-def cut_out(text: str, is_hit: Callable[[str], bool]) -> str:
-    """A sentence without the words that are hit: the smallest grammatical unit goes; empty if all does."""
+    `opening`: it is the first of its scene, which keeps whom it brings in.
+    """
     if not any(map(is_hit, words_of(text))):
         return text
     for _ in range(8):
-        made = Parsed.of(text)
+        made = Parsed.of(text, opening)
         hits = [place for place, token in enumerate(made.tokens) if is_hit(token.lower())]
         if not hits:
-            return text
+            return "" if is_incomplete(text) else text
         text = cut_one(made, hits[0])
         if len([part for part in tags(tokens_of(text)) if part in "NV"]) < 1:
             return ""
     return ""
-
-
-def segment(made: Parsed, place: int) -> tuple[int, int]:
-    """The stretch between marks and link words around a word."""
-    start = place
-    while start > 0 and made.parts[start - 1] != "M" and made.parts[start] != "L":
-        start -= 1
-    end = place + 1
-    while end < len(made.tokens) and made.parts[end] not in "ML":
-        end += 1
-    return start, end
 
 
 def _phrase(made: Parsed, place: int, low: int, high: int) -> tuple[int, int]:
@@ -113,14 +87,12 @@ def cut_one(made: Parsed, place: int) -> str:
                 return made.without(start, end + 1)  # "with a cup, a book and a lamp"
         if tokens[start - 1].lower() == "of" and start >= 2 and parts[start - 2] == "A":
             return _rest(made, end)  # "is full of cars"
-        return _without_prepositional(made, start - 1, end, low)
+        if not _is_particle(made, start - 1):
+            return _without_prepositional(made, start - 1, end, low)
+        left = parts[start - 2]
     if left in "GE":
-        first = start - 1
-        if first > low and parts[first - 1] == "C" and (end >= high):
-            first -= 1
-        elif first <= low:
-            return made.without(_before(made, low), high) if low > 0 else made.without(first, end)
-        return made.without(first, end)
+        first = start - 1 if parts[start - 1] == left else start - 2
+        return _without_participle(made, first, end, low, high)
     if left in "VX" or (left == "B" and start - 2 >= low and parts[start - 2] == "V"):
         return _without_object(made, start, end, low, high)
     if low > 0 and tokens[low - 1] != "." and parts[low] != "V":
@@ -147,6 +119,11 @@ def _with_what_hangs_on(made: Parsed, end: int, high: int) -> int:
 
 def _without_prepositional(made: Parsed, start: int, end: int, low: int) -> str:
     tokens, parts = made.tokens, made.parts
+    if tokens[start].lower() == "from":
+        while end + 1 < len(tokens) and tokens[end].lower() in _WHERE and parts[end + 1] in "DAN":
+            end += 1  # "from a pot on the stove": where the pot is
+            while end < len(tokens) and parts[end] in "DAN":
+                end += 1
     while start > low + 1 and parts[start - 1] in "PB" and tokens[start - 1].lower() != "up":
         start -= 1
     if start > low and parts[start - 1] in "E" and tokens[start].lower() == "by":
@@ -164,6 +141,31 @@ def _without_prepositional(made: Parsed, start: int, end: int, low: int) -> str:
         if end < len(tokens) and tokens[end] == ",":
             end += 1
     return made.without(start, end)
+
+
+_WHERE = frozenset({"on", "beside", "under", "behind", "by", "near"})
+
+
+def _is_particle(made: Parsed, place: int) -> bool:
+    """Whether a preposition belongs to the verb before it, as in `puts on a hat`: what follows is its object."""
+    verb = verb_of(made.tokens[place - 1].lower()) if place and made.parts[place - 1] in "VGE" else ""
+    return made.tokens[place].lower() in lexicon().particles.get(verb, ())
+
+
+def _without_participle(made: Parsed, first: int, end: int, low: int, high: int) -> str:
+    """Without `carrying a bag`; of two that are joined, the other stays."""
+    tokens, parts = made.tokens, made.parts
+    while end + 1 < high and parts[end] == "P" and tokens[end + 1].lower() in POSSESSIVES:
+        end += 2  # "in her hand"
+        while end < high and parts[end] in "AN":
+            end += 1
+    if first > low and parts[first - 1] == "C" and (end >= high or {"G", "E"} & set(parts[low : first - 1])):
+        return made.without(first - 1, end)
+    if end + 1 < high and parts[end] == "C" and parts[end + 1] in "GE":
+        return made.without(first, end + 1)
+    if first <= low and low > 0:
+        return made.without(_before(made, low), high)
+    return made.without(first, end)
 
 
 def _without_object(made: Parsed, start: int, end: int, low: int, high: int) -> str:
@@ -186,16 +188,29 @@ def _without_object(made: Parsed, start: int, end: int, low: int, high: int) -> 
         return made.without(verb - 1, end)
     if low > 0:
         return made.without(_before(made, low), high)
+    if tokens[verb].lower() in ("has", "have") and [each.lower() for each in tokens[end : end + 2]] == [",", "with"]:
+        return made.without(start, end + 2)  # "has a realistic style, with soft colours"
     words = lexicon().words
     base = verb_of(tokens[verb].lower())
-    if base in words["moving"] | words["resting"] | words["lively"] | words["gazing"]:
+    alone = words["moving"] | words["resting"] | words["lively"] | words["gazing"]
+    if base in alone and not _is_particle(made, start - 1):
         return made.without(start, end)
-    if verb > low and parts[verb - 1] == "R":
+    if not made.introduces:
         return _rest(made, end)  # "She carries a hat": nothing else is said
-    while end < high and parts[end] in "PDANBGE":
+    while end < high and parts[end] in "PDANBGE" and not _names_place(made, end, high):
         end += 1  # "in its mouth" hangs on the verb
     plain = ["stand" if tokens[verb].lower() == base else "stands"]
     return made.without(verb, end, plain if end < high else [*plain, "in", "view"])
+
+
+def _names_place(made: Parsed, place: int, high: int) -> bool:
+    """Whether a phrase that begins with a preposition says where all of it is: `in a park`."""
+    if made.parts[place] != "P":
+        return False
+    end = place + 1
+    while end < high and made.parts[end] in "DAN":
+        end += 1
+    return end > place + 1 and kind_of(made.tokens[end - 1]) == "place"
 
 
 def _rest(made: Parsed, start: int) -> str:

@@ -107,3 +107,13 @@ def test_an_order_that_names_no_picture_is_not_echoed(paragraph_form: Form) -> N
 def test_a_movement_of_the_camera_replaces_every_other(paragraph_form: Form, keyword: str) -> None:
     draft = paragraph_form.write(Ask(f"A red vase stands on a table. Close-up, {keyword}.", "tilt up"))
     assert draft.prompt.endswith("Close-up, slow tilt up.") or draft.prompt.endswith("Close-up, tilt up.")
+
+
+def test_a_scene_that_shows_a_place_alone_may_move_to_another(paragraph_form: Form) -> None:
+    ask = Ask(
+        "The scene shows a narrow street at night. The mood is calm. Realistic style. Wide shot.", "move to a beach"
+    )
+    draft = paragraph_form.write(ask)
+    assert paragraph_form.faults(draft, ask) == []
+    assert says(draft.prompt, "a beach")
+    assert not says(draft.prompt, "street")

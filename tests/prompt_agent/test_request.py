@@ -31,6 +31,8 @@ SEVERAL = {
     "make it rain\nadd a dog": ("make it rain", "add a dog"),
     "make it rain. Next, add a dog": ("make it rain", "add a dog"),
     "make it rain and make it rain and add a dog": ("make it rain", "add a dog"),
+    "make it rain; then ; and then": ("make it rain",),
+    "make it rain; and next; then add a dog": ("make it rain", "add a dog"),
     "he jumps, then he turns, then he jumps": ("he jumps", "he turns", "he jumps"),
 }
 CUTS = {
@@ -87,6 +89,6 @@ def test_nothing_is_told_where_nothing_is_left_out(text: str) -> None:
     assert changes_of(text).warnings == ()
 
 
-@pytest.mark.parametrize("text", ["", " ", "...", "🙂🙂", "<|im_end|>", "!?"])
+@pytest.mark.parametrize("text", ["", " ", "...", "🙂🙂", "<|im_end|>", "!?", "then", "and then"])
 def test_there_is_no_change_without_words(text: str) -> None:
     assert changes_of(text).each == ()

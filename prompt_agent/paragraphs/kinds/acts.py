@@ -16,8 +16,17 @@ from prompt_agent.paragraphs.english import (
     tokens_of,
     verb_of,
 )
-from prompt_agent.paragraphs.kinds.conflicts import Actor, group_of, undone, without_conflicts
-from prompt_agent.paragraphs.kinds.removal import family
+from prompt_agent.paragraphs.kinds.conflicts import (
+    ANOTHER,
+    Actor,
+    departs,
+    group_of,
+    undone,
+    without,
+    without_conflicts,
+    without_undone,
+)
+from prompt_agent.paragraphs.kinds.removal import family, named
 from prompt_agent.paragraphs.lexicon import lexicon
 from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import (
@@ -175,8 +184,11 @@ def edit(scene: Scene, change: Change, added: str = "") -> Edit:
     verb = tokens_of(words)[0].lower()
     if words == "stop" and kind_of(actor.name.split()[-1]) in ("person", "animal"):
         words = "stop and stand motionless"
+    sentences = undone(without_undone(list(scene.sentences), words, actor), words, actor)
+    if departs(words) and not ANOTHER & set(tokens_of(actor.name.lower())) and not is_subject(actor.name, scene):
+        actor = _as_known(actor, scene)
+        sentences = without(sentences, actor)
     said = sentence(f"{actor.name} {agreeing(words, actor.plural)}")
-    sentences = undone(list(scene.sentences), words, actor)
     name = said.rstrip(".")
     if not (scene.subject and scene.subject.proper):
         name = name[:1].lower() + name[1:]
@@ -194,6 +206,14 @@ def edit(scene: Scene, change: Change, added: str = "") -> Edit:
         said = sentence(said.rstrip(".") + ", lively and easy to see")
         kept = [text for text in kept if text != said]
     return Edit(scene.with_sentences(kept), (said,), added or name)
+
+
+def _as_known(actor: Actor, scene: Scene) -> Actor:
+    """`the dog` by the words that the scene has for it: `the small brown dog`."""
+    known = named(scene, actor.heads)
+    plain = re.fullmatch(r"the [\w-]+", actor.name, re.IGNORECASE)
+    same = bool(known) and is_plural(known.split()[-1]) == actor.plural
+    return Actor(f"the {known}", actor.plural, actor.heads) if plain and same else actor
 
 
 def _actor(scene: Scene, thing: str) -> Actor:

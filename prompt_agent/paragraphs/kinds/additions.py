@@ -22,7 +22,7 @@ from prompt_agent.paragraphs.phrases import (
     small,
     with_article,
 )
-from prompt_agent.paragraphs.scene import Scene, has_verb, mentions
+from prompt_agent.paragraphs.scene import Scene, has_verb, mentions, starts_with_pronoun
 from prompt_agent.paragraphs.subject import kind_of
 from prompt_agent.paragraphs.surgery import cut_out
 from prompt_agent.validation import words_of
@@ -196,7 +196,7 @@ def _told(scene: Scene, phrase: str, head: str, plural: bool, where: str) -> str
         return f"{phrase} {number} {where}"
     if starts and first not in _PLACING and tags(["the", head, *tokens])[2] in "VN":
         if starts in ("appear", "emerge", "arrive", "come") and len(tokens) == 1:
-            seen = "in clear view" if starts in ("appear", "emerge") else "into view"
+            seen = "into view" if starts == "come" else "in clear view"
             return f"{phrase} {agreeing(f'{starts} {seen}', plural)}"
         return f"{phrase} {agreeing(join([starts, *tokens[1:]]), plural)}"
     return f"{phrase} {number} {where}"
@@ -241,7 +241,7 @@ def _undressed(scene: Scene, heads: frozenset[str]) -> Scene:
 
 
 def _of_others(text: str, scene: Scene, place: int) -> bool:
-    about = place == 0 or words_of(text)[0] in ("he", "she", "it", "they", "his", "her", "its")
+    about = place == 0 or starts_with_pronoun(text)
     return not about and not (scene.subject and mentions(text, lemmas(scene.subject.head)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,9 +11,10 @@ from prompt_agent.paragraphs.english import join, lemmas, sentence, tokens_of, v
 from prompt_agent.paragraphs.kinds.removal import family
 from prompt_agent.paragraphs.lexicon import lexicon
 from prompt_agent.paragraphs.parts_of_speech import tags
-from prompt_agent.paragraphs.phrases import bare, head_of
+from prompt_agent.paragraphs.phrases import bare, head_of, is_place
 from prompt_agent.paragraphs.rewording import with_action
 from prompt_agent.paragraphs.surgery import cut_out
+from prompt_agent.validation import words_of
 
 _TAKES_OFF = re.compile(
     r"^(?:take|pull|slip|throw)\s+(?:off\s+)?(?P<thing>(?:the|his|her|its|their)\s+.+?)(?:\s+off)?$"
@@ -40,13 +42,78 @@ def _apart(text: str, actor: Actor) -> list[str]:
 _JOINED = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """What is done, as `put on`, and the lemmas of what it is done to: none where that is nothing."""
+
+    action: str
+    to: frozenset[str]
+
+
+def _deed(words: str) -> _Deed:
+    """Of a verb phrase: `puts a hat on` and `put on the hat` are the same."""
+    tokens = tokens_of(words.rstrip(".!?").lower())
+    verb, rest = verb_of(tokens[0]) if tokens else "", tokens[1:]
+    action = verb
+    particle = next((token for token in (*rest[:1], *rest[-1:]) if token in lexicon().particles.get(verb, ())), "")
+    if particle:
+        rest.remove(particle)
+        action = f"{verb} {particle}"
+    thing = head_of(bare(join(rest))) if rest else ""
+    return _Deed(action, lemmas(thing) if thing else frozenset())
+
+
+def without_undone(sentences: list[str], words: str, actor: Actor) -> list[str]:
+    """Without the earlier actions of the actor that this one undoes: who closes an umbrella has it open no more."""
+    deed = _deed(words)
+    opposites = lexicon().undone_by(deed.action)
+    if not opposites or not deed.to:
+        return sentences
+    start = sentence(actor.name).rstrip(".")
+    out = sentences[:1]
+    for text in sentences[1:]:
+        pieces = _apart(text, actor)
+        done = [_deed(piece.removeprefix(f"{start} ")) if piece.startswith(f"{start} ") else None for piece in pieces]
+        kept = [
+            piece
+            for piece, each in zip(pieces, done, strict=True)
+            if not (each and each.action in opposites and each.to & deed.to and len(piece.split()) <= _JOINED)
+        ]
+        out += [text] if len(kept) == len(pieces) else kept
+    return out
+
+
+def departs(words: str) -> bool:
+    """Whether who does so is gone: `leaves`, `flies away`, but not `leaves a bag on the bench`."""
+    tokens, departing = tokens_of(words.lower()), lexicon().words["departing"]
+    if tokens[0] in departing:
+        return len(tokens) < 2 or is_place(join(tokens[1:])) or tags(tokens)[1] != "D"
+    return len(tokens) > 1 and tokens[1] in departing and lexicon().outcomes.get(" ".join(tokens[:2])) == ""
+
+
+def without(sentences: list[str], actor: Actor) -> list[str]:
+    """Without what is told of somebody; the first sentence only so far as something is left of it."""
+    return _cut(sentences, actor.heads, range(len(sentences)))
+
+
+def _cut(sentences: list[str], heads: frozenset[str], where: Sequence[int]) -> list[str]:
+    """The sentences of these places without what the lemmas name; the first is never empty."""
+    left = list(sentences)
+    for place in where:
+        cut = cut_out(sentences[place], lambda word: bool(lemmas(word) & heads), opening=not place)
+        left[place] = cut if cut or place else sentences[0]
+    return left
+
+
 def undone(sentences: list[str], words: str, actor: Actor) -> list[str]:
     """Without what the action undoes: eyes are not closed that she opens, and who takes off a hat wears none."""
     if off := _TAKES_OFF.match(words):
         gone = family(head_of(bare(off["thing"])))
         if "off" in words.split():
-            left = [cut_out(text, lambda word: bool(lemmas(word) & gone)) for text in sentences]
-            return [text or ("" if place else sentences[0]) for place, text in enumerate(left)]
+            return _cut(sentences, gone, range(len(sentences)))
+    deed = _deed(words)
+    if deed.to and "hold" in lexicon().undone_by(deed.action):
+        return _cut(sentences, deed.to, [place for place, text in enumerate(sentences) if _holds(text, place)])
     tokens = tokens_of(words)
     at = (
         2 if len(tokens) > 2 and tokens[1].lower() in ("the", "his", "her", "its", "their", "both", "one", "all") else 0
@@ -54,13 +121,6 @@ def undone(sentences: list[str], words: str, actor: Actor) -> list[str]:
     if not at:
         return sentences
     heads = lemmas(head_of(join(tokens[at:])))
-    if tokens[0].lower() in ("drop", "throw", "release", "toss", "lose", "give", "hand"):
-        held = [bool(_HELD & {verb_of(word) for word in tokens_of(text.lower())}) for text in sentences]
-        left = [
-            cut_out(text, lambda word: bool(lemmas(word) & heads)) if holds and place else text
-            for place, (text, holds) in enumerate(zip(sentences, held, strict=True))
-        ]
-        return [text for text in left if text]
     conditions = lexicon().words["conditions"] | lexicon().words["postures"]
     out = []
     for text in sentences:
@@ -78,6 +138,12 @@ def undone(sentences: list[str], words: str, actor: Actor) -> list[str]:
                 hit = condition
         out.append(cut_out(text, hit.__eq__) if hit else text)
     return [text or ("" if place else sentences[0]) for place, text in enumerate(out)]
+
+
+def _holds(text: str, place: int) -> bool:
+    """Whether somebody holds something; of the first sentence, what is said of it by the way: `carrying a bag`."""
+    held = {token for token in words_of(text) if verb_of(token) in _HELD}
+    return any(token.endswith("ing") for token in held) if place == 0 else bool(held)
 
 
 _HELD = frozenset({"hold", "carry", "grip", "clutch", "clasp"})
@@ -118,7 +184,7 @@ def without_conflicts(sentences: list[str], group: str, words: str, actor: Actor
     return out, replaced
 
 
-_ANOTHER = frozenset({"another", "other", "second", "third"})
+ANOTHER = frozenset({"another", "other", "second", "third", "one"})
 
 
 def _base_verb(text: str, actor: Actor) -> str:
@@ -129,7 +195,7 @@ def _base_verb(text: str, actor: Actor) -> str:
 def _verb_of_actor(tokens: list[str], parts: list[str], heads: frozenset[str], start_only: bool) -> int:
     """Where the verb of the actor stands; -1 if they do nothing."""
     at = next((place for place, token in enumerate(tokens) if parts[place] == "N" and lemmas(token) & heads), -1)
-    if at < 0 or (start_only and at > 5) or (start_only and _ANOTHER & {token.lower() for token in tokens[:at]}):
+    if at < 0 or (start_only and at > 5) or (start_only and ANOTHER & {token.lower() for token in tokens[:at]}):
         return -1
     for place in range(at + 1, min(len(tokens), at + 16)):
         if (

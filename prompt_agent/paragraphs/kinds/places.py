@@ -7,12 +7,19 @@ from dataclasses import replace
 
 from prompt_agent.paragraphs.change import Change, Edit, Kind
 from prompt_agent.paragraphs.english import join, lemmas, sentence, tokens_of
-from prompt_agent.paragraphs.kinds.removal import starts_with_pronoun
 from prompt_agent.paragraphs.kinds.states import states_of
 from prompt_agent.paragraphs.lexicon import lexicon
 from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import PRONOUN, are, bare, head_of, indefinite, is_place, is_subject, with_article
-from prompt_agent.paragraphs.scene import Scene, has_verb, is_indoor, mentions, nouns_of
+from prompt_agent.paragraphs.scene import (
+    Scene,
+    has_verb,
+    is_impersonal,
+    is_indoor,
+    mentions,
+    nouns_of,
+    starts_with_pronoun,
+)
 from prompt_agent.paragraphs.surgery import cut_out
 from prompt_agent.validation import words_of
 
@@ -149,7 +156,9 @@ _ALL_AROUND = " all around."
 
 
 def _about(text: str, scene: Scene) -> bool:
-    return starts_with_pronoun(text) or bool(scene.subject and mentions(text, lemmas(scene.subject.head)))
+    if starts_with_pronoun(text) or is_impersonal(text):
+        return True
+    return bool(scene.subject and mentions(text, lemmas(scene.subject.head)))
 
 
 def _is_ours(text: str) -> bool:

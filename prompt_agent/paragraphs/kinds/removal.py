@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from prompt_agent.expansion import NotUnderstood
 from prompt_agent.paragraphs.change import Change, Edit, Kind
@@ -11,7 +12,7 @@ from prompt_agent.paragraphs.english import is_plural, join, lemmas, tokens_of
 from prompt_agent.paragraphs.lexicon import lexicon
 from prompt_agent.paragraphs.parts_of_speech import tags
 from prompt_agent.paragraphs.phrases import PRONOUN, bare, is_subject
-from prompt_agent.paragraphs.scene import Scene, has_pronoun, mentions
+from prompt_agent.paragraphs.scene import Scene, has_pronoun, mentions, starts_with_pronoun
 from prompt_agent.paragraphs.subject import find_subject
 from prompt_agent.paragraphs.surgery import cut_out, setting_alone
 from prompt_agent.validation import words_of
@@ -133,7 +134,9 @@ def _without(scene: Scene, gone: frozenset[str], whole: bool) -> Scene:
     sentences: list[str] = []
     behind = False  # whether the sentence before was about what goes
     for place, text in enumerate(scene.sentences):
-        left = cut_out(text, is_gone)
+        left = text
+        if mentions(text, gone):
+            left = cut_out(text, is_gone, opening=_brings_in(scene.sentences, place))
         if left == text and has_pronoun(text) and starts_with_pronoun(text) and (behind or (whole and place)):
             left = ""
         elif whole and left and has_pronoun(left) and not (subject and subject.plural):
@@ -145,6 +148,16 @@ def _without(scene: Scene, gone: frozenset[str], whole: bool) -> Scene:
         if whole:
             sentences[1:] = [text for text in sentences[1:] if text and not has_pronoun(text)]
     return scene.with_sentences(sentences)
+
+
+@lru_cache(256)
+def _brings_in(sentences: tuple[str, ...], place: int) -> bool:
+    """Whether no other sentence names whom this one is about."""
+    if not place or starts_with_pronoun(sentences[place]):
+        return not place
+    about = find_subject(sentences[place])
+    others = sentences[:place] + sentences[place + 1 :]
+    return about is not None and not any(mentions(text, lemmas(about.head)) for text in others)
 
 
 def _somebody(text: str) -> bool:
@@ -174,11 +187,6 @@ def _named(scene: Scene, head: str, gone: frozenset[str]) -> str:
                     place += 1
                 return join(tokens[start : place + 1]).lower()
     return head
-
-
-def starts_with_pronoun(text: str) -> bool:
-    """Whether a sentence is about somebody named before."""
-    return words_of(text)[0] in ("it", "its", "he", "she", "his", "her", "they", "their")
 
 
 def named(scene: Scene, heads: frozenset[str]) -> str:

@@ -216,7 +216,7 @@ def resolved(scene: Scene, state: State, keep: frozenset[str] = frozenset(), tol
     """
     clashing = lexicon().clashing(state.name)
     used = {state.phrase, state.adjective} if told else set[str]()
-    kept = [text for text in scene.sentences if text not in state.lines]
+    kept = [text for text in scene.sentences if not state.wrote(text)]
     sentences = [text if text in keep else restate(_instead(text, state), clashing, state, used) for text in kept]
     if state.attribute == "style":
         sentences = [without_style(text) for text in sentences]
