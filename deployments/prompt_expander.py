@@ -19,7 +19,7 @@ from prompt_agent.form import Form
 from prompt_agent.forms import open_form, profile_for
 from prompt_agent.language import is_english
 from prompt_agent.profile import load_profile
-from prompt_agent.request import Change, Changes, changes_of
+from prompt_agent.request import Changes, changes_in
 from prompt_agent.safety import WordList
 
 
@@ -62,8 +62,7 @@ class PromptExpander:
         """The changes to expand, one by one; none where the text is a prompt by itself."""
         if expand == "auto" and self._form.whole(text):
             return Changes(())
-        changes = changes_of(text)
-        return changes if changes.each else Changes((Change(text),), changes.warnings)
+        return changes_in(text)
 
     async def suggest(self, scene: str, history: tuple[str, ...], count: int) -> list[str]:
         """What a viewer may want next."""

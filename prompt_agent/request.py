@@ -69,17 +69,23 @@ def changes_of(text: str) -> Changes:
     kept, others = different[:MAX_CHANGES], different[MAX_CHANGES:]
     warnings = [_CUT_SHORT.format(_end(shortened(part, MAX_REQUEST))) for part in kept if len(part) > MAX_REQUEST]
     if others:
-        warnings.append(_TOO_MANY.format(len(others), _begin(others[0])))
+        warnings.append(_TOO_MANY.format(_begin(others[0]), len(others)))
     if len(text) > MOST_READ:
         warnings.append(_TOO_LONG)
     return Changes(tuple(_change(shortened(part, MAX_REQUEST)) for part in kept), tuple(warnings))
 
 
 _LINKS = frozenset({"and", "then", "also", "next", "after", "that", "afterwards", "but", "or", "plus"})
+def changes_in(text: str) -> Changes:
+    """As `changes_of`, of a text that is to change something: at least one, the whole text where it names none."""
+    changes = changes_of(text)
+    return changes if changes.each else Changes((Change(text),), changes.warnings)
+
+
 _ENDS = " ,;.!"
 _SHOWN = 40  # letters
 _CUT_SHORT = f"A change has at most {MAX_REQUEST} letters: what comes behind {{!r}} is left out."
-_TOO_MANY = f"A request has at most {MAX_CHANGES} changes: {{}} more are left out, from {{!r}} on."
+_TOO_MANY = f"A request has at most {MAX_CHANGES} changes: from {{!r}} on the rest, {{}}, is left out."
 _TOO_LONG = f"A request has at most {MOST_READ} letters: what comes behind them is left out."
 
 

@@ -13,7 +13,7 @@ from deployments.api.services import Services
 from deployments.api.warn import warnings_of
 from deployments.calls import PartDown
 from deployments.entries import PromptRequested
-from prompt_agent.request import Change, Changes
+from prompt_agent.request import Changes, changes_in
 
 _WORDS_OF_A_PROMPT = 12  # of fewer it is a change, as far as anybody can say without knowing the model's prompts
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ async def _changes(services: Services, ask: AddPrompt) -> Changes:
     except PartDown:
         log.warning("the prompt agent does not answer: nobody says what %r is", ask.text)
         is_change = ask.expand is True or len(ask.text.split()) < _WORDS_OF_A_PROMPT
-        return Changes((Change(ask.text),) if is_change else ())  # its owner asks again
+        return changes_in(ask.text) if is_change else Changes(())  # its owner asks again
 
 
 def _one_by_one(ask: AddPrompt, changes: Changes, fps: int) -> list[PromptRequested]:

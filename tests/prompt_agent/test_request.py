@@ -69,7 +69,7 @@ def test_a_cut_may_come_behind_a_change() -> None:
 def test_there_is_an_end_to_what_one_request_may_change_and_the_rest_is_told() -> None:
     asked = changes_of(", ".join(f"add a {letter}" for letter in "abcdefghijklmnop"))
     assert [change.text for change in asked.each] == [f"add a {letter}" for letter in "abcdefghijklmnop"[:MAX_CHANGES]]
-    assert asked.warnings == ("A request has at most 8 changes: 8 more are left out, from 'add a i' on.",)
+    assert asked.warnings == ("A request has at most 8 changes: from 'add a i' on the rest, 8, is left out.",)
 
 
 def test_what_a_change_is_too_long_for_is_told() -> None:
