@@ -27,7 +27,8 @@ class ChildProcess:
     """Start it, stop it, start it again. It ends with its parent (on Linux: with the *thread* that started it).
 
     What it writes is logged for debugging, and the newest `KEPT_LINES` are kept. It has a process group of its own: a
-    Ctrl-C in the terminal is not for it, and what it has started ends with it.
+    Ctrl-C in the terminal is not for it. What it has started ends with it: where it ended by itself, as soon as
+    somebody asks for `alive`, `exit_code` or `last_lines`.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +37,7 @@ class ChildProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._listener: Thread | None = None
-        self._group_ended = True
+        self._exit_code: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -45,15 +46,14 @@ class ChildProcess:
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self.exit_code is None
+        self._reap()
+        return self._process is not None and self._exit_code is None
 
     @property
     def exit_code(self) -> int | None:
-        """Once it has ended by itself. Of a signal: that, negative."""
-        if self._process is None or self._process.poll() is None:
-            return None
-        self._end_group(self._process.pid)
-        return self._process.returncode
+        """Of the one that was started last; of a signal: that, negative. None while it runs."""
+        self._reap()
+        return self._exit_code
 
     def start(
         self,
@@ -74,7 +74,7 @@ class ChildProcess:
             process_group=0,
             preexec_fn=_end_with_parent(),
         )
-        self._group_ended = False
+        self._exit_code = None
         assert process.stdout is not None
         self._listener = Thread(target=self._hear, args=(process.stdout,), name=f"{self._name} output", daemon=True)
         self._listener.start()
@@ -97,7 +97,7 @@ class ChildProcess:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._end_group(process.pid)
+        self._reap()
         self._process = None
 
     def _hear(self, output: IO[bytes]) -> None:
@@ -107,12 +107,13 @@ class ChildProcess:
                     self._lines.append(text)
                     log.debug("%s: %s", self._name, text)
 
-    def _end_group(self, group: int) -> None:
-        """What it has started goes too. Right after it was reaped, and once: later the number may be another's."""
-        if not self._group_ended:
-            self._group_ended = True
+    def _reap(self) -> None:
+        """Where it has ended: learn how, and end what it has started. Once: later its number may be another's."""
+        process = self._process
+        if process is not None and self._exit_code is None and process.poll() is not None:
+            self._exit_code = process.returncode
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,6 +16,7 @@ from deployments.cli_session_calls import (
     JsonOption,
     TokenOption,
     UrlOption,
+    plain,
     print_json,
     service,
     steering,
@@ -22,6 +24,10 @@ from deployments.cli_session_calls import (
 from deployments.cli_session_input import when
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from deployments.api.models import PromptAccepted
+    from deployments.client import SessionHandle
     from deployments.entries import Expand
     from deployments.receipts import Receipt
 
@@ -58,9 +64,12 @@ def prompt(
     wait: Annotated[bool, typer.Option("--wait", help="Until the video shows it.")] = False,
     token: TokenOption = None,
     url: UrlOption = URL,
-    as_json: JsonOption = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print a JSON document on each line: one, or one for each of several changes."),
+    ] = False,
 ) -> None:
-    """Change what a video shows, now or later."""
+    """Change what a video shows, now or later. A text that asks for several changes is as many prompts."""
     if preview:
         sent = {
             "--at": at is not None,
@@ -79,29 +88,41 @@ def prompt(
     expands: Expand = "auto" if expand is None else expand
     with steering(url, sid, token) as session:
         accepted = session.prompt(text, when(at, at_frame), mode or "recache", blend_seconds, expands)
-        receipts: list[Receipt] = [accepted, *(session.receipt(each) for each in accepted.then)]
-        if wait:
-            receipts = [session.wait_applied(each.prompt_id) for each in receipts]
+        for receipt in _receipts(session, accepted, wait):
+            _tell(receipt, as_json)
+
+
+def _receipts(session: SessionHandle, accepted: PromptAccepted, wait: bool) -> Iterator[Receipt]:
+    """Of the prompt and of those that follow it, each as soon as it is known."""
+    yield session.wait_applied(accepted.prompt_id) if wait else accepted
+    for each in accepted.then:
+        yield session.wait_applied(each) if wait else session.receipt(each)
+
+
+def _tell(receipt: Receipt, as_json: bool) -> None:
     if as_json:
-        print_json(receipts[0])
+        _print_line(receipt)
         return
     from deployments.cli_session_views import receipt_line
 
-    for receipt in receipts:
-        print(receipt_line(receipt))
-        _warn(receipt.warnings)
+    print(receipt_line(receipt), flush=True)
+    _warn(receipt.warnings)
 
 
 def _preview(url: str, sid: str, token: str | None, text: str, as_json: bool) -> None:
     with service(url) as client:
         made = client.session(sid, token).preview(text)
     if as_json:
-        print_json(made)
+        _print_line(made)
         return
     from deployments.cli_session_views import readable
 
     print(readable(made.prompt))
     _warn(made.warnings)
+
+
+def _print_line(model: BaseModel) -> None:
+    print(json.dumps(plain(model)), flush=True)
 
 
 def _warn(warnings: Iterable[str]) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from deployments.entries import SessionBroke
-from deployments.session import chunk_first_frame
-
-BROKE_TWICE = "The model broke twice over the same part of this video; the log says how."
-
 
 class ModelBroke(Exception):
     """Work on the device has raised, for a reason that is not known."""
@@ -39,9 +34,3 @@ class DeviceHealth:
         """Raises ModelBroke if the device is broken."""
         if self.broken:
             raise ModelBroke("No session goes on with this generator's device; the log says how they broke.")
-
-
-def broke_over(chunk: int, fps: int) -> SessionBroke:
-    """The fact that the model broke over a chunk, which another replica may make."""
-    frame = chunk_first_frame(chunk)
-    return SessionBroke(chunk=chunk, frame=frame, media_seconds=frame / fps)

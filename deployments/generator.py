@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from deployments import admission
 from deployments.admission import Capacity, Demand
-from deployments.claimed import Cause, Claim, LeftOver, own
+from deployments.breaking import broke_over
+from deployments.claimed import Cause, Claim, LeftOver
 from deployments.commands import CommandReader
-from deployments.device_health import BROKE_TWICE, DeviceHealth, ModelBroke, broke_over
+from deployments.device_health import DeviceHealth, ModelBroke
 from deployments.ending import Ending
 from deployments.entries import SessionEnded, SessionFailed
 from deployments.fragments import Fragment
@@ -25,6 +26,7 @@ from deployments.leaving import Leaver
 from deployments.logs import about
 from deployments.moving import Mover
 from deployments.owned import Owned
+from deployments.owning import own
 from deployments.parts import Limits, Parts, Times
 from deployments.placement import Refusal, TakeOver
 from deployments.publishing import Publisher
@@ -315,11 +317,11 @@ class Generator:
             self._publisher.publish(owned, made)
 
     def _give_up(self, owned: Owned, chunk: int) -> None:
-        """The model broke over this chunk: another generator may make it, but nobody tries for ever."""
-        if owned.broke_before == chunk:
-            self._end(owned, SessionFailed(reason=BROKE_TWICE))
+        broke = broke_over(chunk, owned.video.fps, owned.broke_before)
+        if isinstance(broke, SessionFailed):
+            self._end(owned, broke)
         elif not owned.over:
-            owned.recorder.state(broke_over(chunk, owned.video.fps))
+            owned.recorder.state(broke)
             owned.broken = True
             self._wake.set()
 

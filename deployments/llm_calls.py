@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from ray import serve
 from ray.serve.exceptions import RayServeException
@@ -15,6 +16,9 @@ from prompt_agent.backends.chat import ChatServer
 
 APP = "llm"
 SECONDS = 1.0
+_QUOTED = r"""(?<=['"])~?/[^'"]*/(?=[^'"/])"""  # which may have blanks
+_PLAIN = r"""(?<![\w./~])(?:~|file://)?/(?:[^\s'"/]+/)*(?=[^\s'"/])"""
+_FOLDERS = re.compile(f"{_QUOTED}|{_PLAIN}")
 
 
 class LlmFinder:
@@ -36,5 +40,11 @@ class LlmFinder:
         if told.server is not None:
             return told.server
         if told.died:
-            raise BackendError(Trouble.died, f"The language model has died, and is started again: {told.died}")
+            message = f"The language model has died, and is started again: {without_folders(told.died)}"
+            raise BackendError(Trouble.died, message)
         raise BackendError(Trouble.starting, "The language model is still starting.")
+
+
+def without_folders(text: str) -> str:
+    """Of each absolute path in it only the last part: where the operator keeps things is nobody else's business."""
+    return _FOLDERS.sub("", text)

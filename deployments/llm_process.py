@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -36,7 +37,9 @@ class LlmProcess:
         self._port = free_port(host)
         self._gpu = gpu
         self._child = ChildProcess("vLLM")
-        self.server = ChatServer(f"http://{host}:{self._port}/v1", model, secrets.token_hex(16))
+        self.server = ChatServer(f"http://{host}:{self._port}/v1", model, secrets.token_hex(16), direct=True)
+        key = {"Authorization": f"Bearer {self.server.key}"}
+        self._client = httpx.Client(timeout=HEALTH_SECONDS, trust_env=False, headers=key)
 
     @property
     def pid(self) -> int | None:
@@ -62,19 +65,22 @@ class LlmProcess:
 
     async def healthy(self) -> bool:
         """Whether it answers, and its engine lives; whoever else may have taken its port does not count."""
-        root = self.server.url.removesuffix("/v1")
-        key = {"Authorization": f"Bearer {self.server.key}"}
-        async with httpx.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False, headers=key) as client:
-            try:
-                models = await client.get(f"{self.server.url}/models")
-                ours = models.is_success and self.server.model in {model["id"] for model in models.json()["data"]}
-                return ours and (await client.get(f"{root}/health")).is_success and self.alive
-            except (httpx.HTTPError, ValueError, LookupError, TypeError):
-                return False
+        # In a thread, for `stop` closes the client, and is called where no event loop runs.
+        return self.alive and await asyncio.to_thread(self._answers) and self.alive
 
     def stop(self) -> None:
-        """Returns when it is gone. Repeatable."""
+        """Returns when it is gone; it is not started again. Repeatable."""
         self._child.stop()
+        self._client.close()
+
+    def _answers(self) -> bool:
+        root = self.server.url.removesuffix("/v1")
+        try:
+            models = self._client.get(f"{self.server.url}/models")
+            ours = models.is_success and self.server.model in {model["id"] for model in models.json()["data"]}
+            return ours and self._client.get(f"{root}/health").is_success
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            return False
 
     def _command(self) -> list[str]:
         options = {

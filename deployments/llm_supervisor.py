@@ -1,4 +1,4 @@
-"""Keeps a vLLM server running: another when it dies or hangs, ever later while none has answered."""
+"""Keeps a vLLM server running: another when it dies or hangs, ever later while none of them lasts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ SILENT_PROBES = 3
 START_SECONDS = 1800.0
 """A large model is downloaded first."""
 LONGEST_PAUSE = 300.0
+LASTING_SECONDS = 60.0
+"""One that answers for so long may die and is replaced at once: it does not die over every prompt."""
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +30,7 @@ class LlmState:
 
 
 def pause_before(failures: int) -> float:
-    """Seconds until the next start, after so many servers in a row that never answered."""
+    """Seconds until the next start, after so many servers in a row that did not last."""
     return min(2.0**failures, LONGEST_PAUSE) if failures else 0.0
 
 
@@ -40,22 +42,24 @@ class LlmSupervisor:
         make: Callable[[], LlmProcess],
         *,
         probe_seconds: float = PROBE_SECONDS,
+        lasting_seconds: float = LASTING_SECONDS,
         pause: Callable[[int], float] = pause_before,
     ) -> None:
         self._make = make
         self._probe_seconds = probe_seconds
+        self._lasting_seconds = lasting_seconds
         self._pause = pause
         self._process: LlmProcess | None = None
+        self._failures = 0
         self.state = LlmState()
 
     async def run(self) -> None:
         """Never returns."""
-        failures = 0
         while True:
+            self._failures += 1  # until it has lasted
             died = await self._serve()
-            failures = 0 if self.state.server else failures + 1
             self.state = LlmState(died=died)
-            seconds = self._pause(failures)
+            seconds = self._pause(self._failures)
             log.warning("the language model is gone, another is started in %.0f s: %s", seconds, died)
             await asyncio.sleep(seconds)
 
@@ -78,13 +82,17 @@ class LlmSupervisor:
 
     async def _watch(self, process: LlmProcess) -> str:
         clock = asyncio.get_running_loop().time
-        began, silent = clock(), 0
+        began = answered = clock()
+        silent = 0
         while process.alive:
             if await process.healthy():
                 silent = 0
                 if self.state.server is None:
-                    log.info("the language model answers after %.0f s", clock() - began)
-                self.state = LlmState(process.server)
+                    answered = clock()
+                    log.info("the language model answers after %.0f s", answered - began)
+                    self.state = LlmState(process.server)
+                if clock() - answered >= self._lasting_seconds:
+                    self._failures = 0
             elif self.state.server is None:
                 if clock() - began > START_SECONDS:
                     break

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from deployments.admission import Demand
+from deployments.breaking import broke_over
 from deployments.claimed import Cause, Claim, LeftOver, left_over, stream_of
 from deployments.commands import CommandReader
-from deployments.device_health import BROKE_TWICE, DeviceHealth, ModelBroke, broke_over
+from deployments.device_health import DeviceHealth, ModelBroke
 from deployments.ending import Ending, history
 from deployments.entries import AnyEntry, SessionBroke, SessionFailed
 from deployments.owned import Owned
@@ -161,12 +162,11 @@ class Taker:
 
     async def _state_broke(self, session: Session, entries: Sequence[AnyEntry], claim: Claim) -> None:
         """The model broke before the session was owned. Raises SessionOver where it has done so before."""
-        append = self._parts.timeline.append_fact
-        broke = [entry.chunk for entry in entries if isinstance(entry, SessionBroke)]
-        if broke[-1:] == [session.chunks]:
-            await append(session.id, claim.fence, SessionFailed(reason=BROKE_TWICE), owner=claim.owner)
+        before = [entry.chunk for entry in entries if isinstance(entry, SessionBroke)]
+        broke = broke_over(session.chunks, session.fps, before[-1] if before else None)
+        await self._parts.timeline.append_fact(session.id, claim.fence, broke, owner=claim.owner)
+        if isinstance(broke, SessionFailed):
             raise SessionOver(session.id, SessionState.failed)
-        await append(session.id, claim.fence, broke_over(session.chunks, session.fps), owner=claim.owner)
 
     async def _give_back(self, sid: str, taking: Taking, over: TakeOver) -> None:
         fence, taking.fence = taking.fence, None  # from now on nobody renews it

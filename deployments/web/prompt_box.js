@@ -49,7 +49,7 @@ export class PromptBox extends EventTarget {
     parts.when.addEventListener("click", () => (this.at(null), this.focus()));
     parts.mode.addEventListener("change", () => {
       this.#modeBefore = null;
-      parts["blend-choice"].hidden = parts.mode.value !== "blend";
+      this.#showBlend();
     });
   }
 
@@ -63,7 +63,7 @@ export class PromptBox extends EventTarget {
     this.#parts["write-out"].hidden = purpose !== "steer";
     this.#parts["mode-choice"].hidden = !["steer", "wait"].includes(purpose);
     this.#parts["record-choice"].hidden = ["steer", "wait"].includes(purpose);
-    this.#parts["blend-choice"].hidden = this.#parts["mode-choice"].hidden || this.#parts.mode.value !== "blend";
+    this.#showBlend();
     if (purpose !== "steer") this.at(null);
   }
 
@@ -82,6 +82,7 @@ export class PromptBox extends EventTarget {
     this.#written = 0;
     if (this.#modeBefore !== null) this.#parts.mode.value = this.#modeBefore;
     this.#modeBefore = null;
+    this.#showBlend();
     this.#parts["write-out"].textContent = WRITE_OUT;
   }
 
@@ -107,6 +108,11 @@ export class PromptBox extends EventTarget {
     if (mode !== "cut" || this.#parts.mode.value === mode) return;
     this.#modeBefore = this.#parts.mode.value; // the cut is for this one alone
     this.#parts.mode.value = mode;
+    this.#showBlend();
+  }
+
+  #showBlend() {
+    this.#parts["blend-choice"].hidden = this.#parts["mode-choice"].hidden || this.#parts.mode.value !== "blend";
   }
 
   /** While it is sent nothing else is. */

@@ -99,7 +99,7 @@ export class Watch extends EventTarget {
   async steer(fields) {
     const asked = performance.now();
     const accepted = await api.addPrompt(this.id, fields);
-    this.#list.expect(accepted.prompt_id, asked);
+    for (const id of [accepted.prompt_id, ...accepted.then]) this.#list.expect(id, asked);
     this.#feed.quick = true;
     this.#feed.nudge();
   }

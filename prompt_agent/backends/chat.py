@@ -26,15 +26,18 @@ MAX_LETTERS = 8000
 TEMPERATURE = 0.3
 _NO_KEY = "none"  # servers without keys take any
 _NOWHERE = "http://127.0.0.1:9/v1"  # each call says where it goes
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatServer:
-    """`url`: of the API, with its `/v1`. `model`: as the server names it."""
+    """`url`: of the API, with its `/v1`. `model`: as the server names it. `direct`: it is ours, so that a proxy which
+    the environment names is not for it, wherever it is."""
 
     url: str
     model: str
     key: str | None = field(default=None, repr=False)
+    direct: bool = False
 
 
 class _Answer(BaseModel):
@@ -59,10 +62,7 @@ class ChatBackend:
         self._form = form
         self._find = find
         self._dialect = dialect
-        timeout = openai.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-        # The environment may name a proxy, which knows nothing of this machine's loopback.
-        http = openai.DefaultAsyncHttpxClient(timeout=timeout, mounts={"all://127.0.0.1": None})
-        self._client = AsyncOpenAI(api_key=_NO_KEY, base_url=_NOWHERE, max_retries=0, timeout=timeout, http_client=http)
+        self._clients = {direct: _client(direct) for direct in (True, False)}
 
     async def write(self, ask: Ask, heard: Heard) -> Draft:
         """What the model makes of the ask, not yet judged. Raises BackendError."""
@@ -96,10 +96,11 @@ class ChatBackend:
             raise BackendError(Trouble.malformed, f"What came from {url} is no answer: {error}.") from None
 
     async def close(self) -> None:
-        await self._client.close()
+        for client in self._clients.values():
+            await client.close()
 
     async def _say(self, server: ChatServer, ask: Ask, heard: Heard) -> str:
-        client = self._client.with_options(base_url=server.url, api_key=server.key or _NO_KEY)
+        client = self._clients[server.direct].with_options(base_url=server.url, api_key=server.key or _NO_KEY)
         stream = await client.chat.completions.create(
             model=server.model,
             messages=[
@@ -133,6 +134,14 @@ class ChatBackend:
         # Models that think aloud first, as Qwen3 does, would be past every deadline before their first word.
         quick = {"chat_template_kwargs": {"enable_thinking": False}}
         return {"structured_outputs": {"regex": self._form.pattern()}} | quick
+
+
+def _client(direct: bool) -> AsyncOpenAI:
+    """Goes past the proxies that the environment names where it is `direct`, and else only to this machine."""
+    timeout = openai.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    here = {f"all://{host}": None for host in _LOOPBACK}
+    http = openai.DefaultAsyncHttpxClient(timeout=timeout, trust_env=not direct, mounts=here)
+    return AsyncOpenAI(api_key=_NO_KEY, base_url=_NOWHERE, max_retries=0, timeout=timeout, http_client=http)
 
 
 def _why(error: openai.APIConnectionError) -> str:

@@ -30,12 +30,15 @@ def simulated_python(folder: Path) -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self) -> None:
         known = self.headers.get("Authorization") == f"Bearer {os.environ['VLLM_API_KEY']}"
+        body = json.dumps({"data": [{"id": _option("served-model-name")}]}).encode() if known else b""
         self.send_response(200 if known else 401)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if known:
-            self.wfile.write(json.dumps({"data": [{"id": _option("served-model-name")}]}).encode())
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -11,6 +11,7 @@ from generator_rig import rig as make_rig
 from redis_store import Store
 from torch import Tensor
 
+from deployments.breaking import TWICE, broke_over
 from deployments.device_health import DeviceHealth, ModelBroke
 from deployments.entries import PauseRequested, SessionBroke, SessionFailed, SessionMoved, SessionPaused
 from deployments.placement import Refusal, TakeOver
@@ -66,6 +67,16 @@ async def until_dropped(rig: Rig, sid: str) -> None:
     async for _ in rig.generator.watch(sid):
         pass
     await owns(rig.generator, 0)
+
+
+@pytest.mark.parametrize("before", [None, 2])
+def test_another_replica_may_make_the_chunk_over_which_a_model_broke(before: int | None) -> None:
+    frame = chunk_first_frame(3)
+    assert broke_over(3, 16, before) == SessionBroke(chunk=3, frame=frame, media_seconds=frame / 16)
+
+
+def test_a_session_over_whose_chunk_a_model_broke_again_has_failed() -> None:
+    assert broke_over(3, 16, 3) == SessionFailed(reason=TWICE)
 
 
 async def test_a_session_over_which_a_model_breaks_goes_on_elsewhere_at_once(store: Store, tmp_path: Path) -> None:

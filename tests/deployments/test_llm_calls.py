@@ -8,7 +8,7 @@ import pytest
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from deployments.llm_calls import LlmFinder
+from deployments.llm_calls import LlmFinder, without_folders
 from deployments.llm_supervisor import LlmState
 from prompt_agent.backends import BackendError, Trouble
 from prompt_agent.backends.chat import ChatServer
@@ -34,7 +34,11 @@ async def test_a_server_that_answers_is_found(monkeypatch: pytest.MonkeyPatch) -
     ("state", "trouble", "says"),
     [
         (LlmState(), Trouble.starting, "is still starting"),
-        (LlmState(died="vLLM ended with 1: OSError: no hub"), Trouble.died, "vLLM ended with 1: OSError: no hub"),
+        (
+            LlmState(died="vLLM ended with 1: OSError: no '/srv/qwen'"),
+            Trouble.died,
+            "again: vLLM ended with 1: OSError: no 'qwen'$",
+        ),
     ],
 )
 async def test_one_that_does_not_says_why(
@@ -45,6 +49,20 @@ async def test_one_that_does_not_says_why(
     assert caught.value.trouble is trouble
     assert not caught.value.trouble.chance
     assert not caught.value.trouble.of_the_server
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("OSError: '/srv/my models/qwen' is no folder", "OSError: 'qwen' is no folder"),
+        ("(/srv/qwen), path=~/models/q.json, file:///srv/q.json", "(qwen), path=q.json, q.json"),
+        ('no "/qwen" in /srv/models/', 'no "qwen" in models/'),
+        ("'namespace/name', ./a/b or 1 / 2", "'namespace/name', ./a/b or 1 / 2"),
+        ("see https://huggingface.co/docs/hub.", "see https://huggingface.co/docs/hub."),
+    ],
+)
+def test_of_the_operators_paths_only_the_last_part_is_told(text: str, told: str) -> None:
+    assert without_folders(text) == told
 
 
 async def test_without_its_application_it_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 from simulated_vllm import simulated_python
 
@@ -25,13 +26,43 @@ async def test_it_is_healthy_while_it_answers(tmp_path: Path) -> None:
     process = LlmProcess(simulated_python(tmp_path), "good", "127.0.0.1", gpu=False)
     process.start()
     try:
-        async with asyncio.timeout(60):
-            while not await process.healthy():
-                assert process.alive, process.last_words
+        await until_healthy(process)
     finally:
         process.stop()
     assert not await process.healthy()
     assert not process.alive
+    assert process.last_words == "vLLM was ended by SIGTERM: it left no message"
+
+
+def test_no_proxy_is_between_us_and_it(tmp_path: Path) -> None:
+    process = LlmProcess(simulated_python(tmp_path), "good", "127.0.0.1", gpu=False)
+    assert process.server.direct
+
+
+async def test_one_connection_serves_to_ask_whether_it_is_healthy(tmp_path: Path) -> None:
+    process = LlmProcess(simulated_python(tmp_path), "good", "127.0.0.1", gpu=False)
+    process.start()
+    try:
+        await until_healthy(process)
+        before = connections(process)
+        assert await process.healthy()
+        assert connections(process) == before
+    finally:
+        process.stop()
+
+
+async def until_healthy(process: LlmProcess) -> None:
+    async with asyncio.timeout(60):
+        while not await process.healthy():
+            assert process.alive, process.last_words
+            await asyncio.sleep(0.01)
+
+
+def connections(process: LlmProcess) -> set[int]:
+    """Our ports of those that are open."""
+    port = int(process.server.url.removesuffix("/v1").rpartition(":")[2])
+    ours = psutil.Process().net_connections("tcp")
+    return {each.laddr.port for each in ours if each.raddr and each.raddr.port == port}
 
 
 class Yes(BaseHTTPRequestHandler):

@@ -199,13 +199,14 @@ async def test_a_model_that_is_not_there_is_named_to_the_operator_and_in_receipt
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("LONGLIVE_LLM", str(tmp_path / "empty"))
     service = ServiceProcess(tmp_path)
-    cause = f"Invalid repository ID or local directory specified: '{tmp_path / 'empty'}'."
+    cause = "Invalid repository ID or local directory specified: '{}'."
     try:
         await asyncio.to_thread(service.wait_until_ready)
         async with asyncio.timeout(START_SECONDS):
-            while cause not in " ".join((await preview(service.url))["warnings"]):  # noqa: ASYNC110
+            while cause.format("empty") not in " ".join((await preview(service.url))["warnings"]):  # noqa: ASYNC110
                 await asyncio.sleep(0.5)
-        assert any("WARNING" in line and cause in line for line in service.output.splitlines())
+        whole = cause.format(tmp_path / "empty")
+        assert any("WARNING" in line and whole in line for line in service.output.splitlines())
     finally:
         code, left = await asyncio.to_thread(service.interrupt)
     assert (code, left) == (0, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -21,13 +22,15 @@ from deployments.llm_supervisor import LONGEST_PAUSE, LlmState, LlmSupervisor, p
 class Watched:
     """A supervisor with what it has made, and the pauses that it wanted to make."""
 
-    def __init__(self, python: str, *models: str) -> None:
+    def __init__(self, python: str, *models: str, lasting_seconds: float = 0.0) -> None:
         """One model after the other, the last for ever."""
         self.made: list[LlmProcess] = []
         self.failures: list[int] = []
         self._python = python
         self._models = list(models)
-        self.supervisor = LlmSupervisor(self._make, probe_seconds=0.01, pause=self._pause)
+        self.supervisor = LlmSupervisor(
+            self._make, probe_seconds=0.01, lasting_seconds=lasting_seconds, pause=self._pause
+        )
 
     @property
     def state(self) -> LlmState:
@@ -89,6 +92,15 @@ async def test_one_that_never_answers_is_started_ever_later_and_its_last_words_a
     assert all("Invalid repository ID or local directory specified: 'wrong'" in line for line in lines)
 
 
+async def test_one_that_answers_and_soon_dies_each_time_is_started_ever_later(tmp_path: Path) -> None:
+    async with supervised(Watched(simulated_python(tmp_path), "good", lasting_seconds=math.inf)) as watched:
+        for number in range(3):
+            await watched.until_it_answers(number)
+            os.kill(pid_of(watched.made[number]), signal.SIGKILL)
+        await watched.until_it_answers(3)
+    assert watched.failures == [1, 2, 3]
+
+
 async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llm_process, "HEALTH_SECONDS", 0.2)
     monkeypatch.setattr("deployments.child_process.STOP_SECONDS", 0.2)
@@ -112,7 +124,7 @@ async def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None
         assert str(tmp_path / "python") in watched.state.died
 
 
-def test_pauses_grow_up_to_a_limit_and_one_that_has_answered_waits_for_none() -> None:
+def test_pauses_grow_up_to_a_limit_and_one_that_has_lasted_waits_for_none() -> None:
     assert [pause_before(failures) for failures in range(5)] == [0, 2, 4, 8, 16]
     assert pause_before(1000) == LONGEST_PAUSE
 

@@ -29,10 +29,12 @@ async def page(store: Store) -> AsyncIterator[tuple[PlayingParts, Watcher, str]]
         assert not watcher.faults
 
 
-async def next_request(parts: PlayingParts, sid: str) -> PromptRequested:
+async def next_request(parts: PlayingParts, sid: str, number: int = 0) -> PromptRequested:
     async for entry in parts.store.timeline.tail(sid):
         if isinstance(entry, PromptRequested):
-            return entry
+            if not number:
+                return entry
+            number -= 1
     raise AssertionError("the session is over")
 
 
@@ -86,6 +88,34 @@ async def test_who_does_not_like_what_was_written_out_has_the_typed_words_back(
     await watcher.page.keyboard.press("Enter")
     assert (await next_request(parts, sid)).text == "cut to the sea"
     await watcher.page.get_by_role("button", name="Write it out").wait_for()
+
+
+async def test_only_a_blend_asks_how_long_it_takes(page: tuple[PlayingParts, Watcher, str]) -> None:
+    _, watcher, _ = page
+    seconds = watcher.page.locator("#blend")
+    await watcher.page.locator("#mode").select_option("blend")
+    await seconds.wait_for()
+    await watcher.page.locator("#prompt").fill("cut to the sea")
+    await watcher.page.get_by_role("button", name="Write it out").click()
+    await watcher.page.wait_for_function("document.getElementById('mode').value === 'cut'")
+    assert not await seconds.is_visible()
+    await watcher.page.get_by_role("button", name="Back to my words").click()
+    assert await watcher.page.locator("#mode").input_value() == "blend"
+    assert await seconds.is_visible()
+
+
+async def test_each_of_several_changes_is_announced_when_it_is_on_the_screen(
+    page: tuple[PlayingParts, Watcher, str],
+) -> None:
+    parts, watcher, sid = page
+    await watcher.say("make it rain and add a dog")
+    asked = [await next_request(parts, sid, number) for number in range(2)]
+    for each in asked:
+        chunk = (await parts.store.timeline.session(sid)).chunks + 1
+        frame = chunk_first_frame(chunk)
+        where = {"chunk": chunk, "frame": frame, "media_seconds": frame / 16}
+        await parts.state(sid, PromptApplied(prompt_id=each.prompt_id, text=each.text, latency_ms=9, **where))
+        await watcher.status(f"“{each.text}” is on the screen")
 
 
 async def test_who_edits_while_it_is_written_out_goes_on_with_what_is_there(

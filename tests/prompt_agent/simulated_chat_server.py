@@ -61,6 +61,7 @@ class SimulatedChatServer:
         try:
             for start in range(0, len(behaviour.text), 7):
                 yield _event({"content": behaviour.text[start : start + 7]})
+                await asyncio.sleep(0.002)  # one by one, as a model writes them
             if behaviour.endless:
                 await asyncio.Event().wait()
             while behaviour.flood:

@@ -74,15 +74,31 @@ async def test_another_server_gets_nothing_that_it_may_not_know(server: Simulate
     await backend.close()
 
 
-async def test_a_proxy_of_the_environment_is_not_between_us_and_a_server_here(
-    server: SimulatedChatServer, monkeypatch: pytest.MonkeyPatch
+ELSEWHERE = "127.1"  # an address of this machine that does not look like one
+
+
+@pytest.mark.parametrize(
+    ("host", "direct", "past"),
+    [
+        ("127.0.0.1", False, True),
+        ("localhost", False, True),
+        (ELSEWHERE, False, False),
+        (ELSEWHERE, True, True),
+    ],
+)
+async def test_a_proxy_of_the_environment_is_not_for_this_machine_nor_for_a_server_of_ours(
+    host: str, direct: bool, past: bool, server: SimulatedChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    backend = ChatBackend(PlainForm(), always(ChatServer(server.url, "qwen")))
-    assert await write(backend) == DRAFT
+    url = server.url.replace("127.0.0.1", host)
+    backend = ChatBackend(PlainForm(), always(ChatServer(url, "qwen", direct=direct)))
+    if past:
+        assert await write(backend) == DRAFT
+    else:
+        assert "cannot be reached" in await asked_in_vain(backend, Trouble.unreachable)
     await backend.close()
 
 
