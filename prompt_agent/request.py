@@ -76,6 +76,8 @@ def changes_of(text: str) -> Changes:
 
 
 _LINKS = frozenset({"and", "then", "also", "next", "after", "that", "afterwards", "but", "or", "plus"})
+
+
 def changes_in(text: str) -> Changes:
     """As `changes_of`, of a text that is to change something: at least one, the whole text where it names none."""
     changes = changes_of(text)
