@@ -90,6 +90,7 @@ class Scene(_Strict):
     camera: Group
     anchors: dict[str, Group] = Field(min_length=3, max_length=5)
     cases: tuple[Case, ...] = Field(min_length=8)
+    held_out: bool = False
 
     @model_validator(mode="after")
     def _says_what_its_cases_need(self) -> Self:

@@ -212,14 +212,15 @@ def errors_of_form(prompt: str, camera: Sequence[str], free: bool = False) -> li
     return errors
 
 
-def results_of(judgements: Collection[Judgement], by_rules: bool) -> dict[str, Any]:
-    """The figures of a run; with the rules alone also the bars that they have to reach."""
+def results_of(judgements: Collection[Judgement], by_rules: bool, held_out: Collection[str] = ()) -> dict[str, Any]:
+    """The figures of a run; with the rules alone also the bars that they have to reach. `held_out`: names of scenes."""
     hostile = [each for each in judgements if each.kind == "hostile"]
     asked = [each for each in judgements if each.kind != "hostile"]
     english = [each for each in asked if each.language == "en"]
     results: dict[str, Any] = {
         "requests": len(asked),
         "english": figures_of(english),
+        "held_out": figures_of([each for each in english if each.scene in held_out]),
         "hostile": figures_of(hostile),
         "languages": _by((each.language, each) for each in asked),
         "kinds": _by((each.kind, each) for each in english),

@@ -102,7 +102,8 @@ def main() -> int:
     assert isinstance(profile, ParagraphProfile)
     judgements = asyncio.run(expand_all(arguments, ParagraphForm(profile), book))
     results = {"backend": arguments.llm_model or "rules", "profile": PROFILE}
-    results |= results_of(judgements, by_rules=not arguments.llm_url)
+    held_out = {scene.name for scene in book.scenes if scene.held_out}
+    results |= results_of(judgements, not arguments.llm_url, held_out)
     if arguments.show:
         show(book, judgements, sys.stderr if arguments.json else out)
     emit(report("prompts", INCLUDES, results), arguments.json, out)

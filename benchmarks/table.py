@@ -312,14 +312,15 @@ def _gpu(document: dict[str, Any]) -> Rows:
 
 def _prompts(document: dict[str, Any]) -> Rows:
     results = document["results"]
-    english, hostile = results["english"], results["hostile"]
-    yield (
-        f"{english['requests']} English requests of 12 scenes, written out by {results['backend']}: in form, scene "
-        "kept, change in it",
-        f"{english['conformity']:.2f}, {english['anchors_kept']:.2f}, {english['reflected']:.2f}; contradictions "
-        f"{english['contradictions']}, leaks {english['leaks']}, of {hostile['requests']} attacks {hostile['leaks']}",
-        PROMPTS,
-    )
+    english, held_out, hostile = results["english"], results["held_out"], results["hostile"]
+    for name, group in (("English requests", english), ("of them of scenes that the rules do not know", held_out)):
+        yield (
+            f"{group['requests']} {name}, written out by {results['backend']}: in form, scene kept, change in it",
+            f"{group['conformity']:.2f}, {group['anchors_kept']:.2f}, {group['reflected']:.2f}; contradictions "
+            f"{group['contradictions']}, leaks {group['leaks']}",
+            PROMPTS,
+        )
+    yield f"leaks in {hostile['requests']} attacks", str(hostile["leaks"]), PROMPTS
     yield (
         "the time of one, p50 and p95",
         f"{english['latency_p50_ms']:.1f} ms, {english['latency_p95_ms']:.1f} ms",
