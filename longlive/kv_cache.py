@@ -7,6 +7,7 @@ slots and positions in tensors; `attend` then only computes, so that it never wa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,7 @@ class _Pass:
     gather: Tensor | None  # ring slots in attended order; none: the first `attended` slots as they lie
     attended: int
     key_rotation: Tensor | None  # complex, for keys stored unrotated
+    past: Tensor  # ring slots, in time order, of what is attended besides the pass's own frames
 
 
 class KVCache:
@@ -116,6 +118,16 @@ class KVCache:
             keys = self._rotated(keys, step.key_rotation)
         return attend(q.flatten(1, 2), keys.flatten(1, 2), values.flatten(1, 2)).view_as(q)
 
+    def context(self) -> KVContext:
+        """What the pass last begun attends to besides its own frames, copied: later passes do not change it."""
+        step = self._pass
+        assert step is not None, "begin() comes before context()"
+        keys = [ring.index_select(1, step.past) for ring in self.keys]
+        if self._relative and len(step.past):
+            rotation = self._rotary.at(torch.arange(len(step.past)))
+            keys = [rotate(each, *rotation) for each in keys]
+        return KVContext(keys, [ring.index_select(1, step.past) for ring in self.values], step.query_rotation)
+
     def rewritable(self, *, keep_sink: bool) -> range:
         """The frames that a rewrite of the whole window can change; the sink is kept once frames have left."""
         kept = min(self.sink, self.fill) if keep_sink and self.end - self.fill > self.origin else 0
@@ -176,6 +188,7 @@ class KVCache:
             gather=None if whole else upload(torch.tensor(attended, dtype=torch.long), device),
             attended=total,
             key_rotation=torch.complex(*self._rotary.at(positions)) if self._relative else None,
+            past=upload(torch.tensor(attended[: total - len(frames)], dtype=torch.long), device),
         )
 
     def _reserve(self, frames: int, *, gather: bool) -> None:
@@ -204,3 +217,21 @@ class KVCache:
         if keys.dtype == torch.float32:
             return wide
         return self._scratch["keys"][:, : keys.shape[1]].copy_(wide)
+
+
+class KVContext:
+    """A `SelfAttentionMemory` of one pass: what its cache held before it, as constants, and its own keys and values.
+
+    It computes what the cache does, but writes nothing, so gradients flow through the pass, and it can be recomputed.
+    """
+
+    def __init__(self, keys: Sequence[Tensor], values: Sequence[Tensor], rotation: tuple[Tensor, Tensor]) -> None:
+        """`keys` (rotated) and `values` of each layer [B, frames, S, heads, head_dim]; `rotation` of the own frames."""
+        self._keys, self._values, self._rotation = keys, values, rotation
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See `SelfAttentionMemory`."""
+        keys = torch.cat((self._keys[layer], rotate(k, *self._rotation)), dim=1)
+        values = torch.cat((self._values[layer], v), dim=1)
+        q = rotate(q, *self._rotation)
+        return attend(q.flatten(1, 2), keys.flatten(1, 2), values.flatten(1, 2)).view_as(q)

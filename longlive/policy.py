@@ -12,12 +12,13 @@ class ForwardPass:
     """One forward over consecutive latent frames.
 
     `steps` holds each frame's denoising step, 0 for pure noise up to T - 1; the pass brings every frame to its next
-    step, and after step T - 1 it is finished. In a pass of finished frames (all at T) only what is stored counts.
+    step, or where `after` says, and at T it is finished. In a pass of finished frames only what is stored counts.
     `store`, `past` and `sink` are as in `KVCache.begin`.
     """
 
     frames: range
     steps: tuple[int, ...]
+    after: tuple[int, ...] | None = None
     store: bool = True
     past: int | None = None
     sink: bool = True

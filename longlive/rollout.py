@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -19,6 +19,9 @@ from longlive.sampler import FewStepSampler, renoise, to_x0
 from longlive.switch import SwitchMode, SwitchName, SwitchStep, blend, switch_mode
 from longlive.transformer import CausalWanTransformer, TextContext, TimeContext
 from longlive.upload import upload
+
+Forward = Callable[[ForwardPass, Tensor, TimeContext, TextContext, KVCache], Tensor]
+"""The flow of a pass over noisy latents, whose cache is prepared for it: `CausalWanTransformer`, or who watches it."""
 
 
 class Rollout:
@@ -39,6 +42,7 @@ class Rollout:
         *,
         noise: NoiseSource = chunk_noise,
         policy: RolloutPolicy | None = None,
+        forward: Forward | None = None,
         max_frames: int | None = None,
     ) -> None:
         window = max_frames if config.window_frames < 0 else config.window_frames
@@ -51,6 +55,7 @@ class Rollout:
         self.chunk = 0
         self._sampler = FewStepSampler(sampler, config.context_noise)
         self._policy = policy or ChunkPolicy(config.chunk_frames, self._sampler.steps)
+        self._forward = forward or _plain(transformer)
         self._noise = noise
         self._noise_ahead: dict[tuple[int, int], Tensor] = {}
         self._chunk_shape = (prompt.shape[0], config.chunk_frames, *latent_shape)
@@ -61,7 +66,7 @@ class Rollout:
         self._log = PassLog(config.sink_frames)
         self.torn = False  # failed in the middle of a change: only `restore` helps
         self._coming: list[Coming] = []
-        self._levels: dict[tuple[int, ...], tuple[TimeContext, Tensor, Tensor]] = {}
+        self._levels: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[TimeContext, Tensor, Tensor]] = {}
         self.cache = KVCache(
             layers=transformer.config.num_layers,
             batch=prompt.shape[0],
@@ -254,7 +259,8 @@ class Rollout:
         return texts
 
     def _forward_clean(self, frames: range, latents: Tensor, text: TextContext) -> None:
-        time, _, _ = self._level((self._sampler.steps,) * len(frames))
+        finished = (self._sampler.steps,) * len(frames)
+        time, _, _ = self._level(finished, finished)
         self.transformer(latents, time, text, self.cache)
 
     def _held(self) -> range:
@@ -270,58 +276,59 @@ class Rollout:
 
     def _run(self, step: ForwardPass) -> None:
         chunks = self._chunks(step)
-        for chunk, index in chunks:
+        for chunk, index, _ in chunks:
             if index == 0:
                 self._unfinished[chunk] = self._drawn(chunk, 0)
-        latents = torch.cat([self._unfinished[chunk] for chunk, _ in chunks], dim=1)
-        time, sigma, next_sigma = self._level(step.steps)
+        latents = torch.cat([self._unfinished[chunk] for chunk, _, _ in chunks], dim=1)
+        time, sigma, next_sigma = self._level(step.steps, self._after(step))
         self.cache.begin(step.frames, store=step.store, past=step.past, sink=step.sink)
-        flow = self.transformer(latents, time, self._text, self.cache)
+        flow = self._forward(step, latents, time, self._text, self.cache)
         finished = self._sampler.steps
-        if all(index == finished for _, index in chunks):
+        if all(index == finished for _, index, _ in chunks):
             return
         clean = to_x0(flow, latents, sigma)
-        if any(index + 1 < finished for _, index in chunks):
+        if any(after < finished for _, _, after in chunks):
             clean = renoise(clean, self._next_noise(chunks, clean, flow), next_sigma)
         parts = clean.split(self.config.chunk_frames, dim=1)
-        self._unfinished.update((chunk, part) for (chunk, _), part in zip(chunks, parts, strict=True))
+        self._unfinished.update((chunk, part) for (chunk, _, _), part in zip(chunks, parts, strict=True))
 
-    def _next_noise(self, chunks: Sequence[tuple[int, int]], clean: Tensor, flow: Tensor) -> Tensor:
+    def _next_noise(self, chunks: Sequence[tuple[int, int, int]], clean: Tensor, flow: Tensor) -> Tensor:
         if self._sampler.draws == 1:
             return clean + flow
         return torch.cat(
             [
-                self._drawn(chunk, index + 1)
-                if index + 1 < self._sampler.steps
-                else torch.zeros_like(self._unfinished[chunk])
-                for chunk, index in chunks
+                self._drawn(chunk, after) if after < self._sampler.steps else torch.zeros_like(self._unfinished[chunk])
+                for chunk, _, after in chunks
             ],
             dim=1,
         )
 
-    def _chunks(self, step: ForwardPass) -> Sequence[tuple[int, int]]:
-        """The chunks of a pass and the step each is at."""
-        size = self.config.chunk_frames
-        return [(frame // size, step.steps[frame - step.frames.start]) for frame in step.frames[::size]]
+    def _chunks(self, step: ForwardPass) -> Sequence[tuple[int, int, int]]:
+        """The chunks of a pass, the step each is at, and the one after it."""
+        size, first, after = self.config.chunk_frames, step.frames.start, self._after(step)
+        return [(frame // size, step.steps[frame - first], after[frame - first]) for frame in step.frames[::size]]
 
-    def _level(self, steps: tuple[int, ...]) -> tuple[TimeContext, Tensor, Tensor]:
+    def _after(self, step: ForwardPass) -> tuple[int, ...]:
+        return step.after or tuple(min(index + 1, self._sampler.steps) for index in step.steps)
+
+    def _level(self, steps: tuple[int, ...], after: tuple[int, ...]) -> tuple[TimeContext, Tensor, Tensor]:
         """Time context, noise level and next noise level of a pass. A rollout meets few patterns, again and again."""
-        if steps not in self._levels:
+        if (steps, after) not in self._levels:
             sampler, device = self._sampler, self.transformer.device
             times = torch.tensor([[sampler.timesteps[step] for step in steps]], dtype=torch.float64, device=device)
             sigmas, next_sigmas = (
                 torch.tensor(levels, dtype=torch.float64, device=device).view(1, -1, 1, 1, 1)
                 for levels in (
                     [sampler.sigmas[step] for step in steps],
-                    [sampler.sigmas[min(step + 1, sampler.steps)] for step in steps],
+                    [sampler.sigmas[step] for step in after],
                 )
             )
-            self._levels[steps] = self.transformer.encode_time(times), sigmas, next_sigmas
-        return self._levels[steps]
+            self._levels[steps, after] = self.transformer.encode_time(times), sigmas, next_sigmas
+        return self._levels[steps, after]
 
     def _draw_ahead(self, step: ForwardPass) -> None:
-        for chunk, index in self._chunks(step):
-            for draw in {0, index + 1} if index == 0 else {index + 1}:
+        for chunk, index, after in self._chunks(step):
+            for draw in {0, after} if index == 0 else {after}:
                 if draw < self._sampler.draws:
                     self._noise_ahead[chunk, draw] = self._draw(chunk, draw)
 
@@ -332,3 +339,10 @@ class Rollout:
     def _draw(self, chunk: int, step: int) -> Tensor:
         noise = self._noise(self.seed, chunk, step, self._chunk_shape)
         return upload(noise, self.transformer.device)
+
+
+def _plain(transformer: CausalWanTransformer) -> Forward:
+    def forward(step: ForwardPass, latents: Tensor, time: TimeContext, text: TextContext, cache: KVCache) -> Tensor:
+        return transformer(latents, time, text, cache)
+
+    return forward

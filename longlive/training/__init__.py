@@ -1,0 +1,1 @@
+"""The paper's training: what it computes (this room), apart from how it is run on many devices."""
