@@ -100,6 +100,11 @@ class PromptAgent:
         """Requests that a viewer may want next."""
         return self._form.suggest(clean_scene(scene), tuple(history), count)
 
+    def same(self, scene: str, prompt: str) -> bool:
+        """Whether the prompt shows what the scene does, in whatever words."""
+        one, other = (self._form.stock(Ask(clean_scene(text), "")).prompt for text in (scene, prompt))
+        return one == other
+
     async def _allowed(self, text: str) -> str:
         """What of the text may be said. Raises Refused."""
         verdict = await self._safety.judge(text)
