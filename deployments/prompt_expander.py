@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from deployments import logs
+from deployments.chat_backend import backend_at_url
 from deployments.entries import Expand
 from deployments.llm_calls import LlmFinder
 from deployments.prompt_metrics import PromptMetrics
@@ -13,7 +14,7 @@ from deployments.settings import Settings
 from longlive.model_folder import find_model
 from prompt_agent.agent import PromptAgent
 from prompt_agent.backends import Backend, Heard
-from prompt_agent.backends.chat import ChatBackend, ChatServer, always
+from prompt_agent.backends.chat import ChatBackend
 from prompt_agent.expansion import Expansion, Refused, Unwanted
 from prompt_agent.form import Form
 from prompt_agent.forms import open_form, profile_for
@@ -88,8 +89,5 @@ def form_of(settings: Settings) -> Form:
 def _backends(settings: Settings, form: Form) -> list[Backend]:
     if settings.llm is not None:
         return [ChatBackend(form, LlmFinder().find)]
-    if settings.llm_url is None or settings.llm_model is None:
-        return []
-    key = None if settings.llm_key is None else settings.llm_key.get_secret_value()
-    server = ChatServer(settings.llm_url, settings.llm_model, key)
-    return [ChatBackend(form, always(server), settings.llm_dialect)]
+    backend = backend_at_url(settings, form)
+    return [] if backend is None else [backend]
