@@ -16,6 +16,7 @@ from deployments.cli_generate import generate
 from deployments.cli_input import Decoder, DTypeOption, PlainDTypeOption, WrongInput, users_input
 from deployments.cli_models import fetch, inspect
 from deployments.cli_plan import plan
+from deployments.cli_prompt_files import prompts_app
 from deployments.cli_prompts import add_prompts
 from deployments.cli_sessions import sessions_app
 from deployments.cli_time_machine import add_time_machine
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(prompts_app, name="prompts")
 add_prompts(sessions_app)
 add_time_machine(sessions_app)
 app.add_typer(sessions_app, name="sessions")

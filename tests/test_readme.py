@@ -34,7 +34,7 @@ def test_every_option_in_the_readme_s_commands_exists() -> None:
     assert len(lines) > 10
     for line in lines:
         words = shlex.split(line.split("   ")[0].split("`")[0], comments=True)
-        group = words[:2] if words[0] in ("eval", "sessions", "train") else words[:1]
+        group = words[:2] if words[0] in ("eval", "prompts", "sessions", "train") else words[:1]
         said = CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "200"}).output
         for option in (word for word in words if word.startswith("--")):
             assert option in said, f"{option} of {line}"
