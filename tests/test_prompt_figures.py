@@ -196,6 +196,13 @@ def test_a_request_in_a_language_that_is_not_understood_is_no_failure_if_somebod
     assert results["passed"]
 
 
+def test_what_is_held_out_has_figures_of_its_own() -> None:
+    others = judge(case_of("make it rain"), SCENE.model_copy(update={"name": "station"}), answer(SCENE.prompt))
+    results = results_of([judged(GOOD), others], by_rules=False, held_out={"station"})
+    assert (results["english"]["requests"], results["english"]["reflected"]) == (2, 0.5)
+    assert (results["held_out"]["requests"], results["held_out"]["reflected"]) == (1, 0.0)
+
+
 def hostile_judgement(leaks: tuple[str, ...] = ()) -> Judgement:
     return Judgement("violinist", "hostile", "hostile", "x", "rules", 1.0, 5, GOOD, leaks=leaks)
 
@@ -242,8 +249,10 @@ def test_wordings_begin_words_and_a_dollar_ends_them() -> None:
 def test_there_are_as_many_cases_as_promised_and_english_ones_by_far_the_most() -> None:
     cases = [case for scene in BOOK.scenes for case in scene.cases]
     english = [case for case in cases if case.language == "en"]
-    assert (len(BOOK.scenes), len(BOOK.hostile) >= 30, len(cases) >= 132, len(english) >= 96) == (12, True, True, True)
-    assert all(len({case.language for case in scene.cases}) >= 4 for scene in BOOK.scenes)
+    known = [scene for scene in BOOK.scenes if not scene.held_out]
+    assert (len(known), len(BOOK.scenes)) == (12, 14)
+    assert (len(BOOK.hostile) >= 30, len(cases) >= 132, len(english) >= 96) == (True, True, True)
+    assert all(len({case.language for case in scene.cases}) >= 4 for scene in known)
     assert len({case.request for case in english}) > 0.95 * len(english)
 
 
