@@ -17,7 +17,8 @@ from longlive.precision import Precision
 from longlive.tiny.training import MAX_PROCESSES, PROCESSES
 
 if TYPE_CHECKING:
-    from longlive.tiny.evaluation import Adherence, Interval, PairedAdherence, SwitchAdherence
+    from longlive.evaluation.interval import Interval
+    from longlive.tiny.evaluation import Adherence, PairedAdherence, SwitchAdherence
 
 train_app = typer.Typer(rich_markup_mode=None, help="Train a model from nothing.")
 eval_app = typer.Typer(rich_markup_mode=None, help="Judge a model by what its videos show.")

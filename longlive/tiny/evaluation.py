@@ -11,38 +11,21 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from longlive.errors import InputError
+from longlive.evaluation.interval import Interval
+from longlive.evaluation.trial import CHANGES, film, require_world
 from longlive.model import Model
 from longlive.stream import VideoStream
 from longlive.switch import SwitchName
 from longlive.tiny.captions import full_caption
 from longlive.tiny.readouts import MIN_FRAMES, matches
-from longlive.tiny.world import ATTRIBUTES, FPS, SIZE, Scene, draw_change, draw_scene
+from longlive.tiny.world import ATTRIBUTES, FPS, Scene, draw_change, draw_scene
 
 SETTLE_SECONDS = 3.0  # a video is judged from here on
 SWITCH_SECONDS = 3.0  # a switch comes here
 AFTER_SECONDS = (2.0, 4.0)  # and is judged this long after the first frame under the new prompt
 JUDGED_FRAMES = 24
-CHANGES = 2  # attributes that a switch changes
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A share with its 95 % interval over videos (normal approximation)."""
-
-    mean: float
-    low: float
-    high: float
-
-    @staticmethod
-    def of(values: Sequence[float]) -> Interval:
-        mean = sum(values) / len(values)
-        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
-        margin = 1.96 * spread / math.sqrt(len(values))
-        return Interval(mean, mean - margin, mean + margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +69,7 @@ class PairedAdherence:
 
 def evaluate(model: Model, seeds: range, progress: Callable[[], None] = lambda: None) -> Adherence:
     """Adherence after 3 seconds. InputError for an empty range of seeds or a model of another picture."""
-    _check(model, seeds)
+    require_world(model, seeds)
     hits: list[dict[str, bool]] = []
     control: list[bool] = []
     for seed in seeds:
@@ -103,8 +86,8 @@ def evaluate_pair(
     model: Model, against: Model, seeds: range, progress: Callable[[], None] = lambda: None
 ) -> PairedAdherence:
     """What `evaluate` judges, of two models whose videos differ in nothing else. Errors as above."""
-    _check(model, seeds)
-    _check(against, seeds)
+    require_world(model, seeds)
+    require_world(against, seeds)
     pairs: list[tuple[dict[str, bool], dict[str, bool]]] = []
     squares: list[float] = []
     for seed in seeds:
@@ -130,7 +113,7 @@ def evaluate_switch(
     model: Model, seeds: range, mode: SwitchName, progress: Callable[[], None] = lambda: None
 ) -> list[SwitchAdherence]:
     """Adherence to the new prompt 2 and 4 seconds after a switch that changes two attributes. Errors as above."""
-    _check(model, seeds)
+    require_world(model, seeds)
     hits: dict[float, list[dict[str, bool]]] = {after: [] for after in AFTER_SECONDS}
     changed: dict[float, list[float]] = {after: [] for after in AFTER_SECONDS}
     for seed in seeds:
@@ -142,7 +125,7 @@ def evaluate_switch(
             stream.next_frames()
         stream.switch(model.encode([full_caption(rng, after_scene)]), mode)
         # The window that is judged ends at the named time: what a viewer has seen by then.
-        video = _frames(stream, 0, round(max(AFTER_SECONDS) * FPS))
+        video = film(stream, round(max(AFTER_SECONDS) * FPS))
         for after in AFTER_SECONDS:
             end = round(after * FPS)
             seen = matches(video[end - max(MIN_FRAMES, 16) : end], after_scene)
@@ -166,28 +149,7 @@ def _task(seed: int) -> tuple[Scene, Scene, str]:
 def _settled(model: Model, caption: str, seed: int) -> Tensor:
     """The frames that are judged of a video under one prompt, `[24, 3, 64, 64]` uint8."""
     stream = VideoStream(model, model.encode([caption]), seed)
-    return _frames(stream, round(SETTLE_SECONDS * FPS), JUDGED_FRAMES)
-
-
-def _check(model: Model, seeds: range) -> None:
-    if not seeds:
-        raise InputError("no seeds to evaluate; give A:B with A below B, for example 0:256")
-    config = model.config
-    if (config.width, config.height, config.fps) != (SIZE, SIZE, FPS):
-        raise InputError(
-            f"the model makes {config.width}x{config.height} at {config.fps} fps, the tiny world is {SIZE}x{SIZE} at "
-            f"{FPS}; give a model of that world"
-        )
-
-
-def _frames(stream: VideoStream, skip: int, count: int) -> Tensor:
-    """`count` frames `[count, 3, 64, 64]` of the stream, `skip` frames on from where it is."""
-    parts: list[Tensor] = []
-    have = 0
-    while have < skip + count:
-        parts.append(stream.next_frames())
-        have += len(parts[-1])
-    return torch.cat(parts)[skip : skip + count].permute(0, 3, 1, 2)
+    return film(stream, round(SETTLE_SECONDS * FPS) + JUDGED_FRAMES)[-JUDGED_FRAMES:]
 
 
 def _overall(hits: Sequence[dict[str, bool]]) -> Interval:

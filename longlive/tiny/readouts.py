@@ -45,7 +45,7 @@ def read(frames: Tensor) -> dict[str, str | None]:
     seen = mask.flatten(1).sum(1) >= MIN_SUBJECT
     if int(seen.sum()) < MIN_SEEN:
         return {"kind": None, "colour": None, "motion": None, "place": place, "time": time, "weather": weather}
-    columns, rows = _centres(mask)
+    columns, rows = centres(mask)
     return {
         "kind": _kind(mask[seen], columns[seen], rows[seen]),
         "colour": _colour(video[seen], mask[seen]),
@@ -80,7 +80,7 @@ def _hue(rgb: Tensor) -> float:
     return math.atan2(math.sqrt(3) * (g - b), 2 * r - g - b)
 
 
-def _centres(mask: Tensor) -> tuple[Tensor, Tensor]:
+def centres(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Column on the torus and row of the subject in each frame, pixels."""
     angle = 2 * math.pi * torch.arange(SIZE) / SIZE
     across = mask.sum(1)
@@ -109,7 +109,7 @@ def _shapes() -> Tensor:
     masks = torch.stack(
         [(0.5 - shape_distance(kind, axis.view(-1, 1), axis.view(1, -1))).clamp(0, 1) for kind in KINDS]
     )
-    return torch.stack([_centred(mask[None], *_centres(mask[None]))[0] for mask in masks])
+    return torch.stack([_centred(mask[None], *centres(mask[None]))[0] for mask in masks])
 
 
 def _centred(mask: Tensor, columns: Tensor, rows: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from longlive.model_folder import find_model
 from longlive.pipeline import load_model
 from longlive.stream import VideoStream
 from longlive.tiny.captions import full_caption
-from longlive.tiny.evaluation import Interval, evaluate, evaluate_switch
+from longlive.tiny.evaluation import evaluate, evaluate_switch
 from longlive.tiny.readouts import matches, read
 from longlive.tiny.renderer import render
 from longlive.tiny.world import ATTRIBUTES, Clip, draw_scene
@@ -71,12 +71,6 @@ def test_every_chunk_after_the_first_has_the_same_shape(tiny: Model) -> None:
     stream = VideoStream(tiny, tiny.encode(["a red ball hops in the city at night"]), 0)
     shapes = [tuple(stream.next_frames().shape) for _ in range(8)]
     assert shapes == [(9, 64, 64, 3)] + [(12, 64, 64, 3)] * 7
-
-
-def test_an_interval_narrows_with_the_number_of_videos() -> None:
-    wide, narrow = Interval.of([0.0, 1.0] * 8), Interval.of([0.0, 1.0] * 200)
-    assert wide.mean == narrow.mean == 0.5
-    assert narrow.high - narrow.low < wide.high - wide.low
 
 
 def test_no_seeds_is_an_error_that_says_what_to_give(tiny: Model) -> None:
