@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from deployments.cli_drain import drain, replicas
+from deployments.cli_eval import add_tables
 from deployments.cli_generate import generate
 from deployments.cli_input import Decoder, DTypeOption, PlainDTypeOption, WrongInput, users_input
 from deployments.cli_models import fetch, inspect
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Video without end, steered with words while it plays.",
 )
 app.add_typer(train_app, name="train")
+add_tables(eval_app)
 app.add_typer(eval_app, name="eval")
 app.add_typer(prompts_app, name="prompts")
 add_prompts(sessions_app)

@@ -25,7 +25,6 @@ eval_app = typer.Typer(rich_markup_mode=None, help="Judge a model by what its vi
 
 
 @train_app.callback()
-@eval_app.callback()
 def _group() -> None:
     """Keeps `tiny` a word of its own: a group of one command would swallow it."""
 

@@ -1,0 +1,56 @@
+"""The tables as pictures. Needs matplotlib, which nothing else here does; bars and bands are 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longlive.evaluation.interval import Interval
+from longlive.evaluation.switch_table import SwitchTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_switch(table: SwitchTable, path: Path) -> None:
+    """Adherence of the changed attributes over the seconds after the switch, and continuity across it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    panels = figure.subplots(1, 4, width_ratios=(2, 1, 1, 1))
+    for row in table.rows:
+        seconds = [after.seconds for after in row.after_switch]
+        _line(panels[0], seconds, [after.changed for after in row.after_switch], row.name)
+    panels[0].set(xlabel="seconds after the switch", ylabel="changed attributes that match", ylim=(0, 1.05))
+    panels[0].legend()
+    for axes, label, figures in (
+        (panels[1], "change at the border / usual change", [row.jump for row in table.rows]),
+        (panels[2], "displacement of the subject, pixels", [row.displacement_pixels for row in table.rows]),
+        (panels[3], "attributes kept that were to be", [row.kept for row in table.rows]),
+    ):
+        for place, (row, interval) in enumerate(zip(table.rows, figures, strict=True)):
+            if interval is not None:
+                axes.errorbar(place, interval.mean, _margin(interval), fmt="o", capsize=4, label=row.name)
+        axes.set_xticks(range(len(table.rows)), [row.name for row in table.rows], rotation=30, ha="right")
+        axes.set_ylabel(label)
+        axes.set_ylim(0)
+        axes.grid(alpha=0.3)
+    figure.suptitle(f"A prompt switch at 5 s of 10 s, {table.n} held-out scenes")
+    figure.savefig(path, dpi=110)
+
+
+def _line(axes: Axes, places: Sequence[float], figures: Sequence[Interval | None], label: str) -> None:
+    known = [(place, figure) for place, figure in zip(places, figures, strict=True) if figure is not None]
+    axes.plot([place for place, _ in known], [figure.mean for _, figure in known], marker=".", label=label)
+    axes.fill_between(
+        [place for place, _ in known],
+        [figure.low for _, figure in known],
+        [figure.high for _, figure in known],
+        alpha=0.15,
+    )
+    axes.grid(alpha=0.3)
+
+
+def _margin(interval: Interval) -> float:
+    return interval.high - interval.mean
