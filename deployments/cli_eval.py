@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,6 +17,9 @@ from deployments.cli_tiny import parse_seeds
 from longlive.precision import Precision
 
 if TYPE_CHECKING:
+    from longlive.evaluation.interactive import Interactive
+    from longlive.evaluation.long_run import LongRun
+    from longlive.evaluation.switch_table import SwitchTable
     from longlive.model import Model
 
 Table = TypeVar("Table")
@@ -28,6 +31,8 @@ PlotOption = Annotated[Path | None, typer.Option("--plot", help="Draw it to this
 
 def add_tables(group: typer.Typer) -> None:
     group.command("switch")(switch)
+    group.command("long")(long)
+    group.command("interactive")(interactive)
 
 
 def switch(
@@ -43,8 +48,53 @@ def switch(
     from longlive.evaluation.plots import plot_switch
     from longlive.evaluation.switch_table import switch_table, videos
 
-    _tell(model, dtype, seeds, as_json, videos(chosen), lambda engine, made: switch_table(engine, chosen, made),
-          plot_switch, plot)  # fmt: skip
+    def measure(engine: Model, made: Callable[[], None]) -> SwitchTable:
+        return switch_table(engine, chosen, made)
+
+    _tell(model, dtype, seeds, as_json, videos(chosen), measure, plot_switch, plot)
+
+
+def long(
+    seeds: SeedsOption = "0:16",
+    seconds: Annotated[int, typer.Option(help="Length of each video, 10 or more.")] = 240,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    model: ModelOption = "tiny",
+    dtype: DTypeOption = None,
+) -> None:
+    """Minutes under one prompt: adherence, drift of the background, and whether the picture wears out."""
+    chosen = parse_seeds(seeds)
+    _require_plot(plot)
+    from longlive.evaluation.long_run import long_run, marks
+    from longlive.evaluation.plots import plot_long
+
+    with users_input():
+        steps = len(chosen) * len(marks(seconds))
+
+    def measure(engine: Model, made: Callable[[], None]) -> LongRun:
+        return long_run(engine, chosen, seconds, made)
+
+    _tell(model, dtype, seeds, as_json, steps, measure, plot_long, plot)
+
+
+def interactive(
+    seeds: SeedsOption = "0:64",
+    prompts: Annotated[int, typer.Option(min=3, help="Prompts of 10 s each.")] = 6,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    model: ModelOption = "tiny",
+    dtype: DTypeOption = None,
+) -> None:
+    """Prompt after prompt in one video: whether the last switch is followed as well as the first."""
+    chosen = parse_seeds(seeds)
+    _require_plot(plot)
+    from longlive.evaluation import interactive as table
+    from longlive.evaluation.plots import plot_interactive
+
+    def measure(engine: Model, made: Callable[[], None]) -> Interactive:
+        return table.interactive(engine, chosen, prompts, made)
+
+    _tell(model, dtype, seeds, as_json, len(chosen), measure, plot_interactive, plot)
 
 
 def _tell(
@@ -64,7 +114,7 @@ def _tell(
     with users_input():
         engine = load_model(model, dtype)
         with Progress(console=Console(stderr=True)) as progress:
-            bar = progress.add_task("videos", total=steps)
+            bar = progress.add_task("measuring", total=steps)
             table = measure(engine, lambda: progress.advance(bar))
         if plot is not None:
             draw(table, plot)
@@ -92,6 +142,8 @@ def document(table: Any) -> dict[str, Any]:
             }
         elif isinstance(value, tuple):
             out[field.name] = [document(part) for part in value]
+        elif is_dataclass(value):
+            out[field.name] = document(value)
         else:
             out[field.name] = value
     return out
@@ -107,8 +159,8 @@ def lines(table: Any, indent: str = "") -> list[str]:
         if isinstance(value, Interval):
             text = f"{value.mean:.3f} ({value.low:.3f} to {value.high:.3f}), n {value.n}"
             out.append(f"{indent}{field.name:22} {text}")
-        elif isinstance(value, tuple):
-            for part in value:
+        elif isinstance(value, tuple) or is_dataclass(value):
+            for part in value if isinstance(value, tuple) else (value,):
                 out += [f"{indent}{field.name}", *lines(part, indent + "  ")]
         else:
             out.append(f"{indent}{field.name:22} {'none' if value is None else value}")

@@ -28,6 +28,33 @@ def test_eval_switch_tells_each_kind_of_switch_from_the_others_and_draws_them(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_eval_long_has_a_row_for_each_mark_and_the_end_over_5_seconds(
+    capsys: pytest.CaptureFixture[str], untrained_folder: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "long.png"
+    arguments = ("--seeds", "0:1", "--seconds", "11", "--model", untrained_folder, "--dtype", "fp32", "--plot", picture)
+    code, out, _ = run(capsys, "eval", "long", *arguments, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert [row["seconds"] for row in document["rows"]] == [5, 10, 11]
+    assert document["end_over_first"]["brightness_n"] == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_eval_interactive_has_a_line_for_each_figure_after_each_switch(
+    capsys: pytest.CaptureFixture[str], untrained_folder: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "interactive.png"
+    arguments = ("--seeds", "0:1", "--prompts", "3", "--model", untrained_folder, "--dtype", "fp32", "--plot", picture)
+    code, out, _ = run(capsys, "eval", "interactive", *arguments)
+    said = [line.split() for line in out.splitlines()]
+    assert code == 0
+    assert [words[1] for words in said if words[0] == "switch"] == ["1", "2"]
+    assert sum(words[0] == "overall" and words[-2:] == ["n", "1"] for words in said) >= 2
+    assert ["last_over_first"] in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -37,6 +64,11 @@ def test_eval_switch_tells_each_kind_of_switch_from_the_others_and_draws_them(
         (["--model", "nothing"], "there is no model 'nothing'"),
     ],
 )
+def test_a_long_video_is_not_short(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "eval", "long", "--seconds", "6")
+    assert (code, out, err) == (2, "", "longlive: a long video has at least 10 seconds, not 6\n")
+
+
 def test_what_cannot_be_is_answered_in_a_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:

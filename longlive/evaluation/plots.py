@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longlive.evaluation.interactive import Interactive
 from longlive.evaluation.interval import Interval
+from longlive.evaluation.long_run import LongRun
 from longlive.evaluation.switch_table import SwitchTable
 
 if TYPE_CHECKING:
@@ -37,6 +39,42 @@ def plot_switch(table: SwitchTable, path: Path) -> None:
         axes.set_ylim(0)
         axes.grid(alpha=0.3)
     figure.suptitle(f"A prompt switch at 5 s of 10 s, {table.n} held-out scenes")
+    figure.savefig(path, dpi=110)
+
+
+def plot_long(run: LongRun, path: Path) -> None:
+    """Each figure over the minutes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 3.4), layout="constrained")
+    seconds = [row.seconds for row in run.rows]
+    named: tuple[tuple[str, list[Interval | None]], ...] = (
+        ("attributes that match", [row.adherence for row in run.rows]),
+        ("drift of the background, grey levels", [row.drift for row in run.rows]),
+        ("brightness", [row.brightness for row in run.rows]),
+        ("contrast", [row.contrast for row in run.rows]),
+        ("subject, pixels", [row.subject_pixels for row in run.rows]),
+    )
+    for axes, (label, figures) in zip(figure.subplots(1, len(named)), named, strict=True):
+        _line(axes, seconds, figures, label)
+        axes.set(xlabel="seconds of video", ylabel=label)
+        axes.set_ylim(0)
+    figure.suptitle(f"{run.seconds} s under one prompt, {run.n} held-out scenes")
+    figure.savefig(path, dpi=110)
+
+
+def plot_interactive(table: Interactive, path: Path) -> None:
+    """Adherence after one switch and the next."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    switches = [row.switch for row in table.rows]
+    _line(axes, switches, [row.overall for row in table.rows], "all attributes")
+    _line(axes, switches, [row.changed for row in table.rows], "changed attributes")
+    axes.set(xlabel="switch", ylabel="match the prompt 4 s after", ylim=(0, 1.05), xticks=switches)
+    axes.legend()
+    figure.suptitle(f"{table.prompts} prompts of 10 s, {table.n} held-out videos")
     figure.savefig(path, dpi=110)
 
 
