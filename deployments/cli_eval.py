@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from longlive.evaluation.interactive import Interactive
     from longlive.evaluation.long_run import LongRun
     from longlive.evaluation.switch_table import SwitchTable
+    from longlive.evaluation.window_table import WindowTable
     from longlive.model import Model
 
 Table = TypeVar("Table")
@@ -31,6 +32,7 @@ PlotOption = Annotated[Path | None, typer.Option("--plot", help="Draw it to this
 
 def add_tables(group: typer.Typer) -> None:
     group.command("switch")(switch)
+    group.command("windows")(windows)
     group.command("long")(long)
     group.command("interactive")(interactive)
 
@@ -52,6 +54,25 @@ def switch(
         return switch_table(engine, chosen, made)
 
     _tell(model, dtype, seeds, as_json, videos(chosen), measure, plot_switch, plot)
+
+
+def windows(
+    seeds: SeedsOption = "0:32",
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    model: ModelOption = "tiny",
+    dtype: DTypeOption = None,
+) -> None:
+    """Windows of 3 to 27 latent frames, with and without sink: adherence, drift of the background, cost per chunk."""
+    chosen = parse_seeds(seeds)
+    _require_plot(plot)
+    from longlive.evaluation.plots import plot_windows
+    from longlive.evaluation.window_table import combinations, window_table
+
+    def measure(engine: Model, made: Callable[[], None]) -> WindowTable:
+        return window_table(engine, chosen, made)
+
+    _tell(model, dtype, seeds, as_json, len(chosen) * len(combinations()), measure, plot_windows, plot)
 
 
 def long(

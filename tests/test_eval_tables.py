@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from longlive.evaluation import window_table
 from tests.test_cli import run
 
 
@@ -25,6 +26,21 @@ def test_eval_switch_tells_each_kind_of_switch_from_the_others_and_draws_them(
     assert world["kept_n"] == 1
     low, high = world["jump_95"]
     assert low <= world["jump"] <= high
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_eval_windows_has_a_row_for_each_window_and_draws_what_is_not_refused(
+    capsys: pytest.CaptureFixture[str], untrained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_table, "WINDOWS", (3, 6))
+    monkeypatch.setattr(window_table, "SECONDS", 6)
+    picture = tmp_path / "windows.png"
+    arguments = ("--seeds", "0:1", "--model", untrained_folder, "--dtype", "fp32", "--json", "--plot", picture)
+    code, out, _ = run(capsys, "eval", "windows", *arguments)
+    rows = json.loads(out)["rows"]
+    assert code == 0
+    assert [(row["window_frames"], row["sink_frames"]) for row in rows] == [(3, 3), (6, 3), (3, 0), (6, 0)]
+    assert ["adherence_95" in row for row in rows] == [False, True, True, True]
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -64,14 +80,14 @@ def test_eval_interactive_has_a_line_for_each_figure_after_each_switch(
         (["--model", "nothing"], "there is no model 'nothing'"),
     ],
 )
-def test_a_long_video_is_not_short(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "eval", "long", "--seconds", "6")
-    assert (code, out, err) == (2, "", "longlive: a long video has at least 10 seconds, not 6\n")
-
-
 def test_what_cannot_be_is_answered_in_a_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     code, out, err = run(capsys, "eval", "switch", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_a_long_video_is_not_short(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "eval", "long", "--seconds", "6")
+    assert (code, out, err) == (2, "", "longlive: a long video has at least 10 seconds, not 6\n")

@@ -10,6 +10,7 @@ from longlive.evaluation.interactive import Interactive
 from longlive.evaluation.interval import Interval
 from longlive.evaluation.long_run import LongRun
 from longlive.evaluation.switch_table import SwitchTable
+from longlive.evaluation.window_table import WindowTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,27 @@ def plot_switch(table: SwitchTable, path: Path) -> None:
         axes.set_ylim(0)
         axes.grid(alpha=0.3)
     figure.suptitle(f"A prompt switch at 5 s of 10 s, {table.n} held-out scenes")
+    figure.savefig(path, dpi=110)
+
+
+def plot_windows(table: WindowTable, path: Path) -> None:
+    """Each figure over the length of the window, a line with the sink and one without."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    panels = figure.subplots(1, 3)
+    for sink in dict.fromkeys(row.sink_frames for row in table.rows):
+        rows = [row for row in table.rows if row.sink_frames == sink]
+        lengths, label = [row.window_frames for row in rows], f"sink {sink}"
+        _line(panels[0], lengths, [row.adherence for row in rows], label)
+        _line(panels[1], lengths, [row.drift for row in rows], label)
+        _line(panels[2], lengths, [row.chunk_ms for row in rows], label)
+    names = ("attributes that match at the end", "drift of the background, grey levels", "processor ms per chunk")
+    for axes, name in zip(panels, names, strict=True):
+        axes.set(xlabel="window with its sink, latent frames", ylabel=name)
+        axes.set_ylim(0)
+        axes.legend()
+    figure.suptitle(f"{table.seconds} s under one prompt, {table.n} held-out scenes")
     figure.savefig(path, dpi=110)
 
 
