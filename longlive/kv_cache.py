@@ -29,7 +29,7 @@ class _Pass:
     gather: Tensor | None  # ring slots in attended order; none: the first `attended` slots as they lie
     attended: int
     key_rotation: Tensor | None  # complex, for keys stored unrotated
-    past: Tensor  # ring slots, in time order, of what is attended besides the pass's own frames
+    past: tuple[int, ...]  # ring slots, in time order, of what is attended besides the pass's own frames
 
 
 class KVCache:
@@ -122,11 +122,12 @@ class KVCache:
         """What the pass last begun attends to besides its own frames, copied: later passes do not change it."""
         step = self._pass
         assert step is not None, "begin() comes before context()"
-        keys = [ring.index_select(1, step.past) for ring in self.keys]
-        if self._relative and len(step.past):
+        slots = upload(torch.tensor(step.past, dtype=torch.long), self._rotary.device)
+        keys = [ring.index_select(1, slots) for ring in self.keys]
+        if self._relative and step.past:
             rotation = self._rotary.at(torch.arange(len(step.past)))
             keys = [rotate(each, *rotation) for each in keys]
-        return KVContext(keys, [ring.index_select(1, step.past) for ring in self.values], step.query_rotation)
+        return KVContext(keys, [ring.index_select(1, slots) for ring in self.values], step.query_rotation)
 
     def rewritable(self, *, keep_sink: bool) -> range:
         """The frames that a rewrite of the whole window can change; the sink is kept once frames have left."""
@@ -188,7 +189,7 @@ class KVCache:
             gather=None if whole else upload(torch.tensor(attended, dtype=torch.long), device),
             attended=total,
             key_rotation=torch.complex(*self._rotary.at(positions)) if self._relative else None,
-            past=upload(torch.tensor(attended[: total - len(frames)], dtype=torch.long), device),
+            past=tuple(attended[: total - len(frames)]),
         )
 
     def _reserve(self, frames: int, *, gather: bool) -> None:
