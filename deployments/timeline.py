@@ -121,6 +121,8 @@ class Timeline:
 
     async def append_commands(self, sid: str, commands: Sequence[Command]) -> list[str]:
         """Ask for several things, one after the other: all of them, or none. Ids and errors as `append_command`."""
+        if len(commands) == 1:  # a transaction asks first whether the script is there
+            return [await self.append_command(sid, commands[0])]
         async with self._redis.pipeline() as transaction:
             for command in commands:
                 await self._ask_script(sid, command, change_of(command), client=transaction)
