@@ -159,6 +159,11 @@ class Rollout:
             self.chunk, self._finished, self._coming = state.chunk, newest, list(state.coming)
             self._unfinished, self._noise_ahead = {}, {}
 
+    def reread(self) -> None:
+        """The transformer has other weights: what it has made of the prompt and of timesteps is made anew."""
+        self._read(self._prompt)
+        self._levels.clear()
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Around what changes keys and values: if it fails, these are between two states."""

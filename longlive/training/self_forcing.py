@@ -82,11 +82,15 @@ class SelfForcing:
         )
 
     def clip(self, chunks: int) -> Tensor:
-        """Latents [B, chunks * chunk_frames, C, H, W] of the next chunks, with gradients to the transformer."""
-        self._made.clear()
+        """Latents [B, chunks * chunk_frames, C, H, W] of the next chunks, with gradients to the transformer.
+
+        Its weights may have changed since the clip before; the keys and values that it goes on from have not.
+        """
+        self.rollout.reread()
         for _ in range(chunks):
             self.rollout.next_chunk()
-        return torch.cat(self._made, dim=1)
+        made, self._made = self._made, []
+        return torch.cat(made, dim=1)
 
     def switch(self, prompt: Tensor) -> None:
         """Go on under another prompt [B, L, text_dim] by a KV recache, as serving does (LongLive, section 3.1)."""

@@ -93,6 +93,21 @@ def test_other_chunks_are_constants() -> None:
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in transformer.parameters())
 
 
+def test_a_clip_is_made_by_the_weights_that_there_are_by_then() -> None:
+    transformer = small_transformer()
+    trained = training(transformer)
+    trained.clip(2)
+    with torch.no_grad():
+        transformer.text_embedding[2].bias += 0.5
+        transformer.time_embedding[2].bias += 0.5
+    other = training(transformer)  # has read nothing under the old weights
+    other.clip(2)
+    ours, theirs = trained.rollout.cache, other.rollout.cache
+    for kept, copy in zip(ours.keys + ours.values, theirs.keys + theirs.values, strict=True):
+        copy.copy_(kept)
+    torch.testing.assert_close(trained.clip(1).detach(), other.clip(1).detach())
+
+
 def test_all_chunks_of_a_clip_have_one_exit_and_clips_have_all_of_them() -> None:
     exits = drawn_exits(3, 4, lambda chunk: chunk // 7)
     clips = [{exits(chunk) for chunk in range(7 * clip, 7 * clip + 7)} for clip in range(60)]
